@@ -1,0 +1,6 @@
+//! greenroom: one agent per live room, over any number of replicas.
+
+pub mod dispatch;
+pub mod id;
+pub mod name;
+pub mod provider;

@@ -1,0 +1,180 @@
+//! Who serves a dispatch: a real LiveKit server, or a simulation of one.
+//!
+//! A provider is asked small questions and told small things; it decides nothing. What an
+//! answer means for a dispatch is decided by the scripts under `lua/dispatch/`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub mod livekit;
+pub mod simulated;
+
+/// Attribute of a provider's dispatch that holds our dispatch id.
+pub const ATTRIBUTE_ID: &str = "greenroom.dispatch_id";
+/// Attribute that holds the token with which the agent reports that it lives.
+pub const ATTRIBUTE_TOKEN: &str = "greenroom.token";
+/// Attribute that holds the address to which the agent reports.
+pub const ATTRIBUTE_URL: &str = "greenroom.url";
+
+/// One of the providers that a replica can be configured with.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// A LiveKit server, over its HTTP API.
+    LiveKit(livekit::LiveKit),
+    /// A simulation within the process, for `greenroom dev` and the benches.
+    Simulated(simulated::Simulated),
+}
+
+/// What a look into a room showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether the room exists at the provider. If not, everything else is empty.
+    pub room_exists: bool,
+    /// Everyone in the room who is not an agent, recorder or ingress.
+    pub people: Vec<Person>,
+    /// The agents that are in the room, of whatever name.
+    pub agents: Vec<AgentPresence>,
+    /// The dispatches of the room; `None` where they were not asked for.
+    pub dispatches: Option<Vec<ProviderDispatch>>,
+}
+
+/// A participant that is not an agent, recorder or ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The participant's session id: new at every join.
+    pub sid: String,
+    /// When the participant joined, in seconds since 1970 by the provider's clock.
+    pub joined_at_seconds: i64,
+}
+
+/// An agent that is in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPresence {
+    /// The participant's identity, as the worker chose it.
+    pub identity: String,
+    /// The agent's name; `None` where the provider does not tell.
+    pub name: Option<String>,
+}
+
+/// A dispatch as the provider has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProviderDispatch {
+    /// The provider's own id.
+    pub id: String,
+    /// The agent's name.
+    pub agent: String,
+    /// Age by the provider's clock, in seconds since 1970; 0 where it does not tell.
+    pub created_at_seconds: i64,
+    /// The identities of the participants that its jobs became; an entry is empty while its job has none.
+    pub job_identities: Vec<String>,
+    /// What was given along at creation.
+    pub attributes: HashMap<String, String>,
+}
+
+/// Time-outs of a room that is made for a dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomTimeouts {
+    /// How long the room stays while nobody has come yet, in seconds.
+    pub empty_timeout_seconds: u32,
+    /// How long the room stays after the last person has left, in seconds.
+    pub departure_timeout_seconds: u32,
+}
+
+/// Why a provider did not do what it was asked. After any of these but `Rejected`, a change
+/// may have happened all the same: the caller looks before it tries again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// No answer in time.
+    #[error("the provider did not answer in time")]
+    Timeout,
+    /// Not reachable, or it says that it cannot serve now (5xx).
+    #[error("the provider is unavailable: {detail}")]
+    Unavailable {
+        /// For a developer; holds no token.
+        detail: String,
+    },
+    /// Too many calls (429).
+    #[error("the provider asks for fewer calls")]
+    RateLimited {
+        /// How long to wait, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that cannot be understood, such as a proxy's error page or an empty id.
+    #[error("the provider's answer makes no sense: {detail}")]
+    Garbage {
+        /// For a developer; holds no token.
+        detail: String,
+    },
+    /// A refusal that no repetition changes: bad credentials, too long a name.
+    #[error("the provider refused: {detail}")]
+    Rejected {
+        /// The provider's own code, such as `unauthenticated`.
+        code: String,
+        /// For a developer; holds no token.
+        detail: String,
+    },
+}
+
+impl ProviderError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Rejected { .. })
+    }
+}
+
+impl Provider {
+    /// The provider's name in settings, answers and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LiveKit(_) => "livekit",
+            Self::Simulated(_) => "simulated",
+        }
+    }
+
+    /// Makes the room unless it exists; an existing room keeps its own time-outs.
+    pub async fn ensure_room(&self, room: &str, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
+        match self {
+            Self::LiveKit(provider) => provider.ensure_room(room, timeouts).await,
+            Self::Simulated(provider) => provider.ensure_room(room, timeouts).await,
+        }
+    }
+
+    /// Who is in the room, and (where `with_dispatches`) which dispatches it has. A missing room
+    /// is an answer, not an error, and is told at once.
+    pub async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
+        match self {
+            Self::LiveKit(provider) => provider.look(room, with_dispatches).await,
+            Self::Simulated(provider) => provider.look(room, with_dispatches).await,
+        }
+    }
+
+    /// Dispatches an agent. Not idempotent: look for an earlier one first.
+    pub async fn create(
+        &self,
+        room: &str,
+        agent: &str,
+        metadata: &str,
+        attributes: HashMap<String, String>,
+    ) -> Result<ProviderDispatch, ProviderError> {
+        match self {
+            Self::LiveKit(provider) => provider.create(room, agent, metadata, attributes).await,
+            Self::Simulated(provider) => provider.create(room, agent, metadata, attributes).await,
+        }
+    }
+
+    /// Deletes a dispatch. One that is not there, or whose room is not, counts as deleted.
+    pub async fn delete(&self, room: &str, provider_id: &str) -> Result<(), ProviderError> {
+        match self {
+            Self::LiveKit(provider) => provider.delete(room, provider_id).await,
+            Self::Simulated(provider) => provider.delete(room, provider_id).await,
+        }
+    }
+
+    /// Removes an agent's participant from the room. One that is not there counts as removed.
+    pub async fn remove_agent(&self, room: &str, identity: &str) -> Result<(), ProviderError> {
+        match self {
+            Self::LiveKit(provider) => provider.remove_agent(room, identity).await,
+            Self::Simulated(provider) => provider.remove_agent(room, identity).await,
+        }
+    }
+}
