@@ -1,6 +1,9 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
+pub mod background;
+pub mod clock;
 pub mod dispatch;
 pub mod id;
 pub mod name;
 pub mod provider;
+pub mod store;

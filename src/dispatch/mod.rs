@@ -1,7 +1,30 @@
 //! One agent per room: the domain of dispatches.
+//!
+//! ```text
+//!             ┌───────── lost maker: made again ────────┐
+//!  asked ─▶ creating ─▶ starting ─▶ active ◀──▶ idle ─▶ ending ─▶ (forgotten)
+//!             │            ▲  │        │          │
+//!             ▼            │  ▼        ▼          │
+//!           failed         └─ made again: agent never came, gone, silent, closed, or not to be
+//!                             returned to; `degraded` after the quick tries
+//! ```
+//!
+//! Every arrow is one script under `lua/dispatch/`; whoever works outside Redis holds a claim, with
+//! a token that only grows and a deadline that is renewed while the work goes on. `service` answers
+//! callers, `maker` makes, `supervisor` looks after and ends; `background` calls the supervisor for
+//! what is due.
 
+mod failure;
+mod listing;
+mod maker;
 mod model;
 mod service;
+mod settings;
+mod supervisor;
+mod token;
+mod waiting;
 
 pub use model::*;
-pub use service::Dispatches;
+pub use service::{Core, Dispatches};
+pub use settings::{AgentSettings, ReturnPolicy, Settings, room_timeouts};
+pub use token::TokenMint;

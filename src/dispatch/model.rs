@@ -237,6 +237,9 @@ pub enum DispatchError {
     /// There is none of that id or name.
     #[error("no such dispatch")]
     NotFound,
+    /// The dispatch is over: it was known, and has ended.
+    #[error("the dispatch is over")]
+    Ended,
     /// The token is not the one of the dispatch's present agent: its bearer was replaced.
     #[error("the token is not the current one")]
     StaleToken,

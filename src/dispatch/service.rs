@@ -1,68 +1,271 @@
-//! The service that the HTTP layer calls.
+//! The service that the HTTP layer calls, and what its parts share.
 
-use crate::dispatch::{
-    Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, RoomNotice, SessionState, Step, TtlChange, Which,
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::settings::Settings;
+use super::supervisor::Outcome;
+use super::token::TokenMint;
+use super::waiting::Waiting;
+use super::{
+    Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
+    Which, failure, listing,
 };
 use crate::name::Name;
+use crate::provider::Provider;
+use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
+
+/// The longest anyone waits for a hint before asking again: a lost hint costs no more.
+const POLL_MAX: Duration = Duration::from_secs(1);
+/// How many of a shard's newest events `explain` looks through.
+const EXPLAIN_EVENTS_MAX: usize = 5000;
 
 /// Everything that can be asked about dispatches. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Dispatches {}
+#[derive(Clone)]
+pub struct Dispatches {
+    core: Arc<Core>,
+}
 
-#[expect(clippy::unused_async, reason = "the outline comes first")]
+/// What making, supervising and answering share.
+pub struct Core {
+    pub(super) store: Store,
+    pub(super) provider: Provider,
+    pub(super) settings: Settings,
+    pub(super) mint: TokenMint,
+    hints: Hints,
+    waiting: Waiting<Result<(Verdict, Record), DispatchError>>,
+    /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
+    work: TaskTracker,
+}
+
+impl std::fmt::Debug for Dispatches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatches").field("provider", &self.core.provider.name()).finish_non_exhaustive()
+    }
+}
+
+impl Deref for Dispatches {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Core {
+    pub(super) fn internal(&self, detail: &str) -> DispatchError {
+        DispatchError::Internal { detail: detail.to_owned() }
+    }
+
+    /// Another has taken the claim over, and will finish the work: the caller may ask again.
+    pub(super) fn claim_lost(&self) -> DispatchError {
+        DispatchError::Timeout { retry_after: self.settings.failure_hold }
+    }
+}
+
 impl Dispatches {
+    /// A service on the store and the provider. `work` is what shutdown waits for.
+    pub fn new(
+        store: Store,
+        provider: Provider,
+        settings: Settings,
+        mint: TokenMint,
+        hints: Hints,
+        work: TaskTracker,
+    ) -> Self {
+        let waiting = Waiting::default();
+        Self { core: Arc::new(Core { store, provider, settings, mint, hints, waiting, work }) }
+    }
+
     /// Returns the live dispatch of the place, or makes one.
-    pub async fn acquire(&self, _request: Acquire) -> Result<Acquired, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn acquire(&self, request: Acquire) -> Result<Acquired, DispatchError> {
+        let deadline = Instant::now() + request.patience;
+        let mut pending = None;
+        loop {
+            let (verdict, record) = self.ask(&request).await?;
+            let (verdict, record) = if verdict == Verdict::Wait {
+                pending = Some(record.dispatch.clone());
+                match tokio::time::timeout_at(deadline, self.wait_and_ask(&request, &record)).await {
+                    Ok(asked) => asked?,
+                    Err(_) => break,
+                }
+            } else {
+                (verdict, record)
+            };
+            match verdict {
+                Verdict::Reused => return Ok(Acquired::Reused(record.dispatch)),
+                Verdict::Failed => return Err(failure::held(&record)),
+                Verdict::Wait => pending = Some(record.dispatch),
+                Verdict::Create | Verdict::Verify => {
+                    let id = record.dispatch.clone();
+                    match tokio::time::timeout_at(deadline, self.work_on(verdict, record)).await {
+                        Ok(Err(DispatchError::Timeout { .. })) if Instant::now() < deadline => {}
+                        Ok(done) => return done,
+                        Err(_) => {
+                            pending = Some(id);
+                            break;
+                        }
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        pending.map(Acquired::Pending).ok_or_else(|| self.claim_lost())
+    }
+
+    async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
+        let rules = self.settings.acquire_rules(&request.place.agent, request.ttl_seconds, self.provider.name());
+        Ok(self.store.acquire(&request.place, &request.metadata, &rules).await?)
+    }
+
+    /// Waits until the place's claim is over, together with all others of this replica, and asks again.
+    async fn wait_and_ask(&self, request: &Acquire, record: &Record) -> Result<(Verdict, Record), DispatchError> {
+        let name = Store::hint_name(&request.place);
+        let claim_left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
+        let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
+        let signal = self.hints.wait(&name, longest);
+        let (this, request) = (self.clone(), request.clone());
+        self.waiting.join(&name, signal, move || async move { this.ask(&request).await }).await
+    }
+
+    /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.
+    async fn work_on(&self, verdict: Verdict, record: Record) -> Result<Acquired, DispatchError> {
+        let this = self.clone();
+        let work = self.work.spawn(async move {
+            if verdict == Verdict::Create {
+                return this.make(&record).await.map(Acquired::Created);
+            }
+            let wanted = this.store.new_id(&record.dispatch.place);
+            match this.check(&record, Some(wanted)).await? {
+                Outcome::Well(dispatch) => Ok(Acquired::Reused(dispatch)),
+                Outcome::Made(dispatch) => Ok(Acquired::Created(dispatch)),
+                Outcome::Ended => Err(this.claim_lost()),
+            }
+        });
+        work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))
     }
 
     /// One dispatch of the tenant.
-    pub async fn get(&self, _tenant: &Name, _which: Which) -> Result<Dispatch, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn get(&self, tenant: &Name, which: Which) -> Result<Dispatch, DispatchError> {
+        let (place, id) = match which {
+            Which::Id(id) => (self.place_of(tenant, id).await?, Some(id)),
+            Which::Place(place) => (place, None),
+        };
+        let found = self.store.dispatch(&place).await?.ok_or(DispatchError::NotFound)?;
+        if id.is_none_or(|id| id == found.id) { Ok(found) } else { Err(DispatchError::NotFound) }
+    }
+
+    /// Another tenant's id answers exactly as an unknown one.
+    async fn place_of(&self, tenant: &Name, id: crate::id::DispatchId) -> Result<Place, DispatchError> {
+        match self.store.place_of(id).await {
+            Ok(place) if place.tenant == *tenant => Ok(place),
+            Ok(_) | Err(StoreError::Refused(Refusal::Ended)) => Err(DispatchError::NotFound),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A page of the tenant's dispatches.
-    pub async fn list(&self, _tenant: &Name, _filter: ListFilter) -> Result<Page, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn list(&self, tenant: &Name, filter: ListFilter) -> Result<Page, DispatchError> {
+        listing::list(&self.store, tenant, &filter).await
     }
 
     /// Ends a dispatch, whoever is there; returns when it is gone at the provider.
-    pub async fn end(&self, _tenant: &Name, _which: Which) -> Result<Dispatch, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn end(&self, tenant: &Name, which: Which) -> Result<Dispatch, DispatchError> {
+        let found = self.get(tenant, which).await?;
+        let (mine, record) = self.store.end(&found.place, found.id, "asked", self.settings.claim).await?;
+        let ending = record.dispatch.clone();
+        if mine {
+            let this = self.clone();
+            let work = self.work.spawn(async move { this.finish(&record).await });
+            work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))?;
+            return Ok(ending);
+        }
+        let deadline = Instant::now() + self.settings.creation_budget;
+        while Instant::now() < deadline {
+            self.hints.wait(&Store::hint_name(&found.place), POLL_MAX).await;
+            match self.store.dispatch(&found.place).await? {
+                Some(now) if now.id == found.id => {}
+                _ => return Ok(ending),
+            }
+        }
+        Err(self.claim_lost())
     }
 
     /// Ends all dispatches of a room.
-    pub async fn end_room(&self, _tenant: &Name, _room: &Name) -> Result<Vec<Dispatch>, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn end_room(&self, tenant: &Name, room: &Name) -> Result<Vec<Dispatch>, DispatchError> {
+        let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+        let page = self.list(tenant, filter).await?;
+        let mut ended = Vec::with_capacity(page.dispatches.len());
+        for dispatch in page.dispatches {
+            match self.end(tenant, Which::Id(dispatch.id)).await {
+                Ok(dispatch) => ended.push(dispatch),
+                // It ended, or was replaced, while we were at it.
+                Err(DispatchError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
     }
 
     /// Notes that somebody is interested: the time to live starts anew if it runs.
-    pub async fn touch(&self, _tenant: &Name, _which: Which) -> Result<Dispatch, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn touch(&self, tenant: &Name, which: Which) -> Result<Dispatch, DispatchError> {
+        let found = self.get(tenant, which).await?;
+        Ok(self.store.touch(&found.place, found.id).await?.dispatch)
     }
 
     /// Arms, moves or cancels the time to live.
-    pub async fn change_ttl(
-        &self,
-        _tenant: &Name,
-        _which: Which,
-        _change: TtlChange,
-    ) -> Result<Dispatch, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn change_ttl(&self, tenant: &Name, which: Which, change: TtlChange) -> Result<Dispatch, DispatchError> {
+        let found = self.get(tenant, which).await?;
+        Ok(self.store.change_ttl(&found.place, found.id, change).await?.dispatch)
     }
 
     /// An agent says how its session is; `token` is the one from its job's attributes.
-    pub async fn report(&self, _which: Which, _token: &str, _session: SessionState) -> Result<Dispatch, DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn report(
+        &self,
+        id: crate::id::DispatchId,
+        token: &str,
+        session: SessionState,
+    ) -> Result<Dispatch, DispatchError> {
+        let agent_token = self.mint.verify(id, token).ok_or(DispatchError::BadToken)?;
+        let place = self.store.place_of(id).await?;
+        let silent_after = self.settings.silent_after();
+        Ok(self.store.report(&place, id, agent_token, session, silent_after).await?.dispatch)
     }
 
     /// Takes in a provider's webhook.
-    pub async fn notice(&self, _notice: RoomNotice) -> Result<(), DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn notice(&self, notice: RoomNotice) -> Result<(), DispatchError> {
+        // A room whose name we would not take is none of ours.
+        let Ok(room) = Name::room(notice.room.as_str()) else { return Ok(()) };
+        let tenant = Name::default_tenant();
+        self.store.notice(&tenant, &room, &notice, self.settings.heartbeat_believed).await?;
+        Ok(())
     }
 
     /// Why the room has, or has no, agent: the dispatches it has and the steps that led here, oldest first.
-    pub async fn explain(&self, _tenant: &Name, _room: &Name) -> Result<(Vec<Dispatch>, Vec<Step>), DispatchError> {
-        Err(DispatchError::NotFound)
+    pub async fn explain(&self, tenant: &Name, room: &Name) -> Result<(Vec<Dispatch>, Vec<Step>), DispatchError> {
+        let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+        let page = self.list(tenant, filter).await?;
+        Ok((page.dispatches, self.store.steps(tenant, room, EXPLAIN_EVENTS_MAX).await?))
+    }
+
+    /// Does what a reaper found due.
+    pub async fn attend_to(&self, due: Due) {
+        self.attend(&due).await;
+    }
+
+    /// The task tracker of the work at the provider.
+    pub fn work(&self) -> &TaskTracker {
+        &self.work
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 }

@@ -1,0 +1,103 @@
+-- A look at the provider, and what follows from it. The caller holds a claim to check, or to verify
+-- for a caller who waits.
+-- KEYS[1] hash    gr:{shard}:dispatch:<tenant>:<room>:<agent>
+-- KEYS[2] hash    gr:{shard}:people:<tenant>:<room>
+-- KEYS[3] zset    gr:{shard}:due:provider
+-- KEYS[4] zset    gr:{shard}:due:beat
+-- KEYS[5] zset    gr:{shard}:due:store
+-- KEYS[6] zset    gr:{shard}:index:<tenant>:dispatches
+-- KEYS[7] stream  gr:{shard}:events
+-- KEYS[8] hash    gr:{shard}:shard
+-- KEYS[9] zset    gr:{shard}:left:<tenant>:<room>
+-- ARGV[1] now ms (empty: Redis's)   ARGV[2] token of the claim
+-- ARGV[3] when the look began, ms of Redis's clock   ARGV[4] room exists 0/1
+-- ARGV[5] our agent is in the room 0/1   ARGV[6] its job is listed 0/1
+-- ARGV[7] id for a new dispatch where a caller waits, else empty
+-- ARGV[8] how long a report is believed ms   ARGV[9] join deadline ms   ARGV[10] the same once a job is listed ms
+-- ARGV[11] check interval ms   ARGV[12] longest check interval ms   ARGV[13] quick tries
+-- ARGV[14] slow try interval ms   ARGV[15] claim ms   ARGV[16] people as sid, seconds of joining, …
+-- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>
+-- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
+--   ok (claim given back) | redispatch, end (the caller keeps the claim and does it)
+-- Errors: NOT_OWNER
+local now, looked_at = clock(ARGV[1]), tonumber(ARGV[3])
+local d = load(KEYS)
+if not holds_claim(d, ARGV[2]) or (d.claim ~= 'check' and d.claim ~= 'verify') then
+  return refuse('NOT_OWNER', 'the claim is over')
+end
+local wanted = ARGV[7] ~= ''
+local before = redis.call('HLEN', KEYS[2])
+local stayed = reconcile_people(KEYS[2], KEYS[9], cjson.decode(ARGV[16]), looked_at, now)
+local people = redis.call('HLEN', KEYS[2])
+
+-- People: an emptied room starts the time to live; one that was empty in between counts as emptied.
+if before > 0 and not stayed then
+  d.emptied_at = now
+end
+if people > 0 then
+  d.ttl_expires_at = nil
+elseif not d.ttl_expires_at and before > 0 then
+  arm(d, now)
+end
+
+local deadline = tonumber(d.dispatched_at) + tonumber((d.job_seen or ARGV[6] == '1') and ARGV[10] or ARGV[9])
+local dead = judge_agent(KEYS, d, now, {
+  looked_at = looked_at, room_exists = ARGV[4] == '1', here = ARGV[5] == '1', job_listed = ARGV[6] == '1', people = people,
+  deadline = deadline, believed_ms = ARGV[8],
+})
+
+local function conclude(verdict)
+  save(KEYS, d, now, people)
+  if verdict == 'ok' then
+    hint(KEYS)
+  end
+  return { verdict, now, people, flatten(d) }
+end
+
+local function stop(reason)
+  bury(KEYS, d)
+  d.state, d.reason, d.claim = 'ending', reason, 'end'
+  d.claim_until = now + tonumber(ARGV[15])
+  return conclude('end')
+end
+
+if not wanted and people == 0 then
+  if d.ttl_expires_at and now >= tonumber(d.ttl_expires_at) then
+    return stop('ttl')
+  elseif ARGV[4] == '0' then
+    return stop('room_closed')
+  end
+end
+local tries = tonumber(d.tries) or 0
+local awaited = people > 0 or wanted or (d.ttl_expires_at and not d.emptied_at)
+if dead and awaited and (wanted or now >= (tonumber(d.try_at) or 0)) then
+  bury(KEYS, d)
+  d.tries, d.reason, d.claim = tries + 1, dead, 'redispatch'
+  d.claim_until = now + tonumber(ARGV[15])
+  local quick = d.tries <= tonumber(ARGV[13])
+  d.try_at = now + (quick and 500 * 2 ^ tries or tonumber(ARGV[14]))
+  d.degraded = not quick and '1' or nil
+  if wanted then
+    rename(KEYS, d, ARGV[7])
+    d.created_at, d.ttl_expires_at = now, nil
+  end
+  return conclude('redispatch')
+end
+unclaim(d)
+if dead and not awaited then
+  d.seen_alive_at, d.reason = d.seen_alive_at and 0, dead
+end
+d.hold_until, d.error, d.error_detail = nil, nil, nil
+local pause
+if dead and awaited then
+  pause = math.max(tonumber(d.try_at) - now, 0)
+elseif not dead and not d.seen_alive_at then
+  -- 1, 2, 4 … s after the dispatch, and at the deadline.
+  pause = math.min(math.max(now - tonumber(d.dispatched_at), 1000), math.max(deadline - now, 1000))
+elseif people > 0 then
+  pause = tonumber(ARGV[11])
+else
+  pause = math.min(math.max(now - tonumber(d.last_activity_at), 1000), tonumber(ARGV[12]))
+end
+d.check_at = now + pause
+return conclude('ok')

@@ -1,0 +1,36 @@
+-- Agents that fell silent: those that reported and stopped are looked after at once.
+-- KEYS[1] hash    gr:{shard}:shard
+-- KEYS[2] zset    gr:{shard}:due:beat
+-- ARGV[1] now ms (empty: Redis's)   ARGV[2] prefix of the shard's keys   ARGV[3] term of the leader
+-- ARGV[4] how many at most   ARGV[5] how long a report is believed ms
+-- Builds: the place's keys of each dispatch that is due (see dispatch/shared.lua)
+-- Returns: {how many fell silent, grace left ms}
+-- Errors: STALE_TERM
+if term_is_over(KEYS[1], ARGV[3]) then
+  return refuse('STALE_TERM', 'another leader has begun')
+end
+local now, believed = clock(ARGV[1]), tonumber(ARGV[5])
+local shard = redis.call('HMGET', KEYS[1], 'scanned_at', 'grace_until')
+local scanned_at, grace_until = tonumber(shard[1]) or 0, tonumber(shard[2]) or 0
+-- After a break nobody could report: everybody gets one full period.
+if now - scanned_at > believed or now < scanned_at then
+  grace_until = now + believed
+  redis.call('HSET', KEYS[1], 'grace_until', grace_until)
+end
+redis.call('HSET', KEYS[1], 'scanned_at', now)
+if now < grace_until then
+  return { 0, grace_until - now }
+end
+local silent = 0
+for _, member in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[4])) do
+  redis.call('ZREM', KEYS[2], member)
+  local k = keys_of(ARGV[2], member:match('^dispatch:(.*)$'))
+  local d = load(k)
+  if d and d.reported_at and d.provider_id then
+    d.silent, d.check_at = '1', now
+    d.reason = 'agent_silent'
+    save(k, d, now, redis.call('HLEN', k[2]))
+    silent = silent + 1
+  end
+end
+return { silent, 0 }

@@ -1,0 +1,32 @@
+//! Finds the agents that reported and fell silent.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Leadership, while_leading};
+use crate::dispatch::Dispatches;
+use crate::store::Store;
+
+const BATCH_MAX: usize = 500;
+
+pub(super) async fn run(
+    store: Store,
+    dispatches: Dispatches,
+    leadership: Leadership,
+    scan: Duration,
+    stop: CancellationToken,
+) {
+    let believed = dispatches.settings().heartbeat_believed;
+    while_leading("beat", &store, &leadership, scan, &stop, |shard, term| {
+        let store = &store;
+        async move {
+            let silent = store.reap_beat(shard, term, BATCH_MAX, believed).await?;
+            if silent > 0 {
+                tracing::info!(silent, shard = shard.0, "agents fell silent");
+            }
+            Ok(())
+        }
+    })
+    .await;
+}

@@ -1,0 +1,48 @@
+//! Finds what is due at the provider, and has it done: lost makers, looks, ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Leadership, while_leading};
+use crate::dispatch::Dispatches;
+use crate::store::Store;
+
+/// How many are claimed in a shard at once: as many as can be begun soon, so that no claim lapses
+/// while its work waits.
+const BATCH_MAX: usize = 32;
+
+pub(super) async fn run(
+    store: Store,
+    dispatches: Dispatches,
+    leadership: Leadership,
+    scan: Duration,
+    stop: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(dispatches.settings().provider_concurrency_max));
+    while_leading("provider", &store, &leadership, scan, &stop, |shard, term| {
+        let (store, dispatches, permits) = (&store, &dispatches, &permits);
+        async move {
+            // The permits first: what is claimed is begun at once.
+            let wanted = BATCH_MAX.min(permits.available_permits());
+            let Ok(wanted) = u32::try_from(wanted) else { return Ok(()) };
+            let Ok(mut held) = Arc::clone(permits).try_acquire_many_owned(wanted) else { return Ok(()) };
+            if wanted == 0 {
+                return Ok(());
+            }
+            let claim = dispatches.settings().claim;
+            for due in store.reap_provider(shard, term, wanted as usize, claim).await? {
+                let permit = held.split(1);
+                let worker = dispatches.clone();
+                dispatches.work().spawn(async move {
+                    worker.attend_to(due).await;
+                    drop(permit);
+                });
+            }
+            Ok(())
+        }
+    })
+    .await;
+}

@@ -1,0 +1,284 @@
+//! Making a dispatch at the provider, under a claim: adopt or create, then commit.
+//!
+//! ```text
+//! claim ── room ── look ──┬── adopt one that lives ── commit ─┬─ done
+//!                         │                                   └─ tombstoned: it goes, too
+//!                         └── tombstone and delete the rest ── wait until their agents are gone
+//!                                   └── create ── commit ─┬─ done
+//!                                                         └─ refused: tombstone, delete what was made
+//! ```
+//!
+//! The create call is not idempotent and its reply can be lost, so every try begins with a look:
+//! what an earlier try (or a maker that was lost) made carries our id, and is adopted. The same
+//! path makes a dispatch for the first time, makes it again after its agent was lost, and finishes
+//! what a killed replica began.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::service::Core;
+use super::settings::room_timeouts;
+use super::{Dispatch, DispatchError};
+use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
+use crate::store::{Commit, Record, Refusal, StoreError};
+
+/// How long an agent whose dispatch was deleted may take to leave before it is removed.
+const LEAVE_GRACE: Duration = Duration::from_millis(300);
+/// How long a replaced agent may take to be gone; LiveKit itself removes it after three seconds.
+const GONE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a try did not end in a commit.
+#[derive(Debug)]
+pub(super) enum TryError {
+    /// The claim is another's now; nothing of ours is left behind.
+    Lost,
+    Provider(ProviderError),
+    Store(StoreError),
+}
+
+impl From<ProviderError> for TryError {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<StoreError> for TryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(Refusal::NotOwner) => Self::Lost,
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// One claim to make a dispatch.
+struct Making<'a> {
+    core: &'a Core,
+    record: &'a Record,
+    metadata: String,
+    began: Instant,
+    /// Set once the provider was told to create: from then on it may have done so.
+    asked: AtomicBool,
+}
+
+impl Core {
+    /// Makes the claimed dispatch; keeps the claim meanwhile, and gives it back with the outcome.
+    pub(super) async fn make(&self, record: &Record) -> Result<Dispatch, DispatchError> {
+        let lost = CancellationToken::new();
+        let keeping = self.keep_claim(record, &lost);
+        tokio::select! {
+            made = self.make_in_tries(record, &lost) => made,
+            () = keeping => Err(self.internal("a claim that is kept for ever ended")),
+        }
+    }
+
+    async fn make_in_tries(&self, record: &Record, lost: &CancellationToken) -> Result<Dispatch, DispatchError> {
+        let place = &record.dispatch.place;
+        let deadline = tokio::time::Instant::now() + self.settings.creation_budget;
+        let metadata = self.store.metadata(place).await?;
+        let making = Making { core: self, record, metadata, began: Instant::now(), asked: AtomicBool::new(false) };
+        let mut backoff = self.settings.creation_backoff;
+        let mut tries_left = self.settings.creation_retries;
+        let error = loop {
+            let error = match tokio::time::timeout_at(deadline, making.try_once()).await {
+                Ok(Ok(made)) => return Ok(made),
+                Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
+                Ok(Err(TryError::Store(error))) => return Err(error.into()),
+                Ok(Err(TryError::Provider(error))) => error,
+                Err(_) => break ProviderError::Timeout,
+            };
+            tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
+            let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
+            let in_time = tokio::time::Instant::now() + pause < deadline;
+            if tries_left == 0 || !error.is_retryable() || !in_time || lost.is_cancelled() {
+                break error;
+            }
+            tries_left -= 1;
+            tokio::time::sleep(pause).await;
+            backoff *= 2;
+        };
+        self.give_up(record, error, making.asked.load(Ordering::SeqCst)).await
+    }
+
+    /// Renews the claim until dropped. Once it is lost, says so and waits: the work looks at the
+    /// flag where it can stop, and its commit is refused anyhow.
+    pub(super) async fn keep_claim(&self, record: &Record, lost: &CancellationToken) {
+        loop {
+            tokio::time::sleep(self.settings.claim / 4).await;
+            let renewed = self.store.renew(&record.dispatch.place, record.dispatch.token, self.settings.claim).await;
+            if let Err(StoreError::Refused(_)) = renewed {
+                lost.cancel();
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl Making<'_> {
+    async fn try_once(&self) -> Result<Dispatch, TryError> {
+        let Self { core, record, .. } = self;
+        let place = &record.dispatch.place;
+        let room = place.room.as_str();
+        core.provider.ensure_room(room, room_timeouts(record.dispatch.ttl_seconds)).await?;
+        let look = core.provider.look(room, true).await?;
+        if let Some(adopted) = self.settle_those_there(&look).await? {
+            return Ok(adopted);
+        }
+        self.wait_until_gone(room, &look).await?;
+        let token = record.dispatch.token;
+        let id = record.dispatch.id;
+        let attributes = HashMap::from([
+            (ATTRIBUTE_ID.to_owned(), id.to_string()),
+            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token)),
+            (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
+        ]);
+        self.asked.store(true, Ordering::SeqCst);
+        let created = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes).await?;
+        match self.commit(&created, Some(token), false).await {
+            Ok(committed) => Ok(committed),
+            Err(error @ (TryError::Lost | TryError::Store(StoreError::Refused(_)))) => {
+                core.undo(place, &created.id).await;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adopts the best of the agent's dispatches that can be adopted, and removes all others.
+    async fn settle_those_there(&self, look: &Look) -> Result<Option<Dispatch>, TryError> {
+        let place = &self.record.dispatch.place;
+        let mut found: Vec<&ProviderDispatch> =
+            look.dispatches.iter().flatten().filter(|dispatch| dispatch.agent == place.agent.as_str()).collect();
+        found
+            .sort_by_key(|dispatch| (!self.is_own(dispatch), !is_present(dispatch, look), dispatch.created_at_seconds));
+        let mut adopted = None;
+        for dispatch in found {
+            if adopted.is_none() && self.may_adopt(dispatch, look) {
+                let token = self.agent_token(dispatch);
+                match self.commit(dispatch, token, true).await {
+                    Ok(committed) => {
+                        adopted = Some(committed);
+                        continue;
+                    }
+                    // It is being deleted by somebody: help.
+                    Err(TryError::Store(StoreError::Refused(Refusal::Tombstoned))) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.core.remove(place, &dispatch.id).await?;
+        }
+        Ok(adopted)
+    }
+
+    /// A dispatch of this very id: made by an earlier try, or by a maker that was lost.
+    fn is_own(&self, dispatch: &ProviderDispatch) -> bool {
+        let id = self.record.dispatch.id.to_string();
+        dispatch.attributes.get(ATTRIBUTE_ID) == Some(&id) && self.agent_token(dispatch).is_some()
+    }
+
+    /// The fencing token that its agent was given, where it is one of ours.
+    fn agent_token(&self, dispatch: &ProviderDispatch) -> Option<u64> {
+        let id = dispatch.attributes.get(ATTRIBUTE_ID)?.parse().ok()?;
+        self.core.mint.verify(id, dispatch.attributes.get(ATTRIBUTE_TOKEN)?)
+    }
+
+    /// Whether a dispatch that we find may be taken for ours. One whose agent sits in an empty room
+    /// may be deaf, so it is not given to whoever asks now, unless the policy says so.
+    fn may_adopt(&self, dispatch: &ProviderDispatch, look: &Look) -> bool {
+        let settings = &self.core.settings;
+        let now_seconds = (self.record.now_ms + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0)) / 1000;
+        let age_seconds = now_seconds.saturating_sub(u64::try_from(dispatch.created_at_seconds).unwrap_or(0));
+        let deadline =
+            if dispatch.job_identities.is_empty() { settings.join_deadline } else { settings.join_deadline_with_job };
+        let present = is_present(dispatch, look);
+        let on_its_way = !present && age_seconds < deadline.as_secs();
+        let in_use = !look.people.is_empty() || self.record.return_policy == "always" || self.is_own(dispatch);
+        on_its_way || (present && in_use)
+    }
+
+    async fn commit(
+        &self,
+        dispatch: &ProviderDispatch,
+        agent_token: Option<u64>,
+        adopted: bool,
+    ) -> Result<Dispatch, TryError> {
+        let Self { core, record, .. } = self;
+        let place = &record.dispatch.place;
+        // One of ours that an emptied store has forgotten keeps its id: its agent reports under it.
+        let own_shard = record.dispatch.id.shard();
+        let known = dispatch.attributes.get(ATTRIBUTE_ID).and_then(|id| id.parse().ok());
+        let known = known.filter(|id: &crate::id::DispatchId| id.shard() == own_shard && agent_token.is_some());
+        let commit = Commit {
+            id: known.unwrap_or(record.dispatch.id),
+            provider_id: &dispatch.id,
+            agent_token: agent_token.unwrap_or_default(),
+            adopted,
+            join_deadline: core.settings.join_deadline,
+        };
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match core.store.commit(place, record.dispatch.token, &commit).await {
+                Ok(committed) => return Ok(committed.dispatch),
+                // Whether it was carried out is unknown, and saying it again is harmless.
+                Err(StoreError::Unavailable { .. }) if pause < Duration::from_secs(3) => {
+                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+                    pause *= 2;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Two agents at work in one room is what must never be: those that were removed must be gone
+    /// before another is made. Who does not leave by itself is shown out.
+    async fn wait_until_gone(&self, room: &str, first: &Look) -> Result<(), TryError> {
+        let agent = self.record.dispatch.place.agent.as_str();
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(10);
+        let mut look = None;
+        loop {
+            let lingering: Vec<&str> = look
+                .as_ref()
+                .unwrap_or(first)
+                .agents
+                .iter()
+                .filter(|present| present.name.as_deref() == Some(agent) || is_job_of(first, agent, &present.identity))
+                .map(|present| present.identity.as_str())
+                .collect();
+            if lingering.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() > GONE_DEADLINE {
+                return Err(TryError::Provider(ProviderError::Unavailable {
+                    detail: "the agent that is to be replaced does not leave the room".to_owned(),
+                }));
+            }
+            if began.elapsed() > LEAVE_GRACE {
+                for identity in lingering {
+                    self.core.provider.remove_agent(room, identity).await?;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+            look = Some(self.core.provider.look(room, false).await?);
+        }
+    }
+}
+
+/// Whether the dispatch's agent is in the room: by its job, or (while no job is listed) by name.
+pub(super) fn is_present(dispatch: &ProviderDispatch, look: &Look) -> bool {
+    let joined: Vec<&String> = dispatch.job_identities.iter().filter(|identity| !identity.is_empty()).collect();
+    look.agents.iter().any(|agent| {
+        joined.contains(&&agent.identity) || (joined.is_empty() && agent.name.as_deref() == Some(&dispatch.agent))
+    })
+}
+
+fn is_job_of(look: &Look, agent: &str, identity: &str) -> bool {
+    look.dispatches
+        .iter()
+        .flatten()
+        .any(|dispatch| dispatch.agent == agent && dispatch.job_identities.iter().any(|job| job == identity))
+}

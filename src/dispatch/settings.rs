@@ -1,0 +1,158 @@
+//! What the domain is configured with.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::name::Name;
+use crate::provider::RoomTimeouts;
+use crate::store::{AcquireRules, ObserveRules};
+
+/// What happens when somebody comes back to a room that was empty in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReturnPolicy {
+    /// The agent that stayed, if it reports that it lives; else a fresh one.
+    #[default]
+    Reported,
+    /// The agent that stayed.
+    Always,
+    /// A fresh one.
+    Never,
+}
+
+impl ReturnPolicy {
+    /// The policy's name in settings and Redis.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
+    /// The policy of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Reported, Self::Always, Self::Never].into_iter().find(|policy| policy.as_str() == text)
+    }
+}
+
+/// What differs for one agent.
+#[derive(Debug, Clone, Default)]
+pub struct AgentSettings {
+    /// Its own policy for the return to an empty room.
+    pub return_policy: Option<ReturnPolicy>,
+    /// How long its dispatches outlive the last person, in seconds.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// The settings of the domain; each is explained in `config.default.toml`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where agents report to.
+    pub public_url: String,
+    /// `dispatch.ttl_seconds`
+    pub ttl_seconds: u32,
+    /// `dispatch.cleanup_interval_ms`
+    pub cleanup_interval: Duration,
+    /// `dispatch.liveness_window_ms`
+    pub liveness_window: Duration,
+    /// `dispatch.check_interval_ms`
+    pub check_interval: Duration,
+    /// `dispatch.heartbeat_believed_ms`
+    pub heartbeat_believed: Duration,
+    /// `dispatch.return_policy`
+    pub return_policy: ReturnPolicy,
+    /// `dispatch.join_deadline_ms`
+    pub join_deadline: Duration,
+    /// `dispatch.join_deadline_with_job_ms`
+    pub join_deadline_with_job: Duration,
+    /// `dispatch.creation_budget_ms`
+    pub creation_budget: Duration,
+    /// `dispatch.creation_retries`
+    pub creation_retries: u32,
+    /// `dispatch.creation_backoff_ms`
+    pub creation_backoff: Duration,
+    /// `dispatch.claim_ms`
+    pub claim: Duration,
+    /// `dispatch.failure_hold_ms`
+    pub failure_hold: Duration,
+    /// `dispatch.quick_tries`
+    pub quick_tries: u32,
+    /// `dispatch.slow_try_interval_ms`
+    pub slow_try_interval: Duration,
+    /// `dispatch.provider_concurrency_max`
+    pub provider_concurrency_max: usize,
+    /// `dispatch.agents`
+    pub agents: HashMap<String, AgentSettings>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            ttl_seconds: 300,
+            cleanup_interval: Duration::from_secs(60),
+            liveness_window: Duration::from_secs(15),
+            check_interval: Duration::from_secs(10),
+            heartbeat_believed: Duration::from_secs(5),
+            return_policy: ReturnPolicy::Reported,
+            join_deadline: Duration::from_secs(10),
+            join_deadline_with_job: Duration::from_secs(60),
+            creation_budget: Duration::from_secs(20),
+            creation_retries: 3,
+            creation_backoff: Duration::from_secs(1),
+            claim: Duration::from_secs(4),
+            failure_hold: Duration::from_secs(2),
+            quick_tries: 5,
+            slow_try_interval: Duration::from_secs(30),
+            provider_concurrency_max: 64,
+            agents: HashMap::new(),
+        }
+    }
+}
+
+/// An agent's last report counts for the believed time; the work of replacing it begins a little
+/// earlier, so that the new dispatch exists when that time is over.
+const REPLACEMENT_HEAD_START: Duration = Duration::from_millis(500);
+
+/// Rooms are made to outlive their dispatch by this much, so that the dispatch ends first.
+const ROOM_MARGIN_SECONDS: u32 = 60;
+
+impl Settings {
+    pub(super) fn acquire_rules(&self, agent: &Name, ttl_seconds: Option<u32>, provider: &'static str) -> AcquireRules {
+        let own = self.agents.get(agent.as_str());
+        let own_ttl = own.and_then(|own| own.ttl_seconds);
+        AcquireRules {
+            ttl_seconds: ttl_seconds.or(own_ttl).unwrap_or(self.ttl_seconds),
+            return_policy: own.and_then(|own| own.return_policy).unwrap_or(self.return_policy).as_str(),
+            provider,
+            liveness_window: self.liveness_window,
+            believed: self.heartbeat_believed,
+            join_deadline: self.join_deadline,
+            claim: self.claim,
+        }
+    }
+
+    pub(super) fn observe_rules(&self) -> ObserveRules {
+        ObserveRules {
+            believed: self.heartbeat_believed,
+            join_deadline: self.join_deadline,
+            join_deadline_with_job: self.join_deadline_with_job,
+            check_interval: self.check_interval,
+            check_interval_max: self.cleanup_interval,
+            quick_tries: self.quick_tries,
+            slow_try_interval: self.slow_try_interval,
+            claim: self.claim,
+        }
+    }
+
+    pub(super) fn silent_after(&self) -> Duration {
+        // Half the time where the believed time is shorter than twice the head start.
+        self.heartbeat_believed.saturating_sub(REPLACEMENT_HEAD_START).max(self.heartbeat_believed / 2)
+    }
+}
+
+/// The time-outs of a room that is made for a dispatch of that time to live.
+pub fn room_timeouts(ttl_seconds: u32) -> RoomTimeouts {
+    let seconds = ttl_seconds.saturating_add(ROOM_MARGIN_SECONDS);
+    RoomTimeouts { empty_timeout_seconds: seconds, departure_timeout_seconds: seconds }
+}

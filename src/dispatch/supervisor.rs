@@ -1,0 +1,156 @@
+//! Looking after dispatches: what a look at the provider means is judged by a script; what follows
+//! is done here, under the same claim.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::maker::is_present;
+use super::service::Core;
+use super::{Dispatch, DispatchError, Place};
+use crate::id::DispatchId;
+use crate::provider::ProviderError;
+use crate::store::{Due, DueKind, Judgement, Observation, Record, Refusal, StoreError};
+
+/// What became of a dispatch that was looked at.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It goes on as it is.
+    Well(Dispatch),
+    /// It was made again.
+    Made(Dispatch),
+    /// It is gone.
+    Ended,
+}
+
+impl Core {
+    /// Does what is due for a dispatch. A failure is noted in the dispatch, and tried again later.
+    pub(super) async fn attend(&self, due: &Due) {
+        let record = &due.record;
+        let done = match due.kind {
+            DueKind::Create => self.make(record).await.map(|_| ()),
+            DueKind::Check => self.check(record, None).await.map(|_| ()),
+            DueKind::End => self.finish(record).await,
+        };
+        if let Err(error) = done {
+            let dispatch = &record.dispatch;
+            tracing::warn!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, kind = ?due.kind, "supervision failed; it is tried again");
+        }
+    }
+
+    /// Looks at the provider, and does what follows. With `wanted`, a caller waits for an agent that
+    /// lives: a dispatch that is made anew goes on under that id.
+    pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
+        let dispatch = &record.dispatch;
+        let room = dispatch.place.room.as_str();
+        // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
+        let look = match self.provider.look(room, true).await {
+            Ok(look) => look,
+            Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
+        };
+        let ours = look.dispatches.iter().flatten().find(|found| Some(&found.id) == dispatch.provider_id.as_ref());
+        let seen = Observation {
+            looked_at_ms: record.now_ms,
+            room_exists: look.room_exists,
+            agent_here: ours.is_some_and(|ours| is_present(ours, &look)),
+            job_listed: ours.is_some_and(|ours| !ours.job_identities.is_empty()),
+            people: &look.people,
+            wanted_id: wanted,
+        };
+        let (judgement, record) =
+            match self.store.observe(&dispatch.place, dispatch.token, &seen, &self.settings.observe_rules()).await {
+                Ok(judged) => judged,
+                // Somebody has taken it over in the meantime; theirs to go on with.
+                Err(StoreError::Refused(Refusal::NotOwner)) => return Err(self.claim_lost()),
+                Err(error) => return Err(error.into()),
+            };
+        match judgement {
+            Judgement::Well => Ok(Outcome::Well(record.dispatch)),
+            Judgement::Redispatch => {
+                tracing::info!(dispatch = %record.dispatch.id, room = %record.dispatch.place.room.encoded(), reason = record.dispatch.reason, tries = record.dispatch.tries, "the agent is dispatched again");
+                self.make(&record).await.map(Outcome::Made)
+            }
+            Judgement::End => self.finish(&record).await.map(|()| Outcome::Ended),
+        }
+    }
+
+    /// Deletes at the provider whatever there is for the place, then forgets the dispatch.
+    pub(super) async fn finish(&self, record: &Record) -> Result<(), DispatchError> {
+        let lost = CancellationToken::new();
+        let deleted = tokio::select! {
+            deleted = self.delete_all(record) => deleted,
+            () = self.keep_claim(record, &lost) => return Err(self.internal("a claim that is kept for ever ended")),
+        };
+        let dispatch = &record.dispatch;
+        match deleted {
+            Ok(()) => {}
+            Err(Failure::Store(error)) => return Err(error.into()),
+            Err(Failure::Provider(error)) => return self.give_up(record, error, true).await,
+        }
+        match self.store.ended(&dispatch.place, dispatch.token).await {
+            Ok(()) => {
+                tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
+                Ok(())
+            }
+            Err(StoreError::Refused(Refusal::NotOwner)) => Err(self.claim_lost()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete_all(&self, record: &Record) -> Result<(), Failure> {
+        let place = &record.dispatch.place;
+        let look = self.provider.look(place.room.as_str(), true).await?;
+        for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
+            if self.store.tombstone(place, &found.id).await? {
+                self.provider.delete(place.room.as_str(), &found.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.
+    pub(super) async fn remove(&self, place: &Place, provider_id: &str) -> Result<(), Failure> {
+        if self.store.tombstone(place, provider_id).await? {
+            self.provider.delete(place.room.as_str(), provider_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was made for a claim that was lost; tries for a while, for nobody else knows of it.
+    pub(super) async fn undo(&self, place: &Place, provider_id: &str) {
+        let mut pause = Duration::from_millis(100);
+        for _ in 0..8 {
+            let Err(error) = self.remove(place, provider_id).await else { return };
+            tracing::warn!(room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        tracing::error!(room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");
+    }
+
+    /// Gives the claim back with the provider's error, and passes the error on.
+    pub(super) async fn give_up<T>(
+        &self,
+        record: &Record,
+        error: ProviderError,
+        unsure: bool,
+    ) -> Result<T, DispatchError> {
+        let dispatch = &record.dispatch;
+        let (code, detail) = super::failure::describe(&error);
+        let hold = self.settings.failure_hold;
+        let retry_max = self.settings.slow_try_interval;
+        match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
+            Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
+            Err(store) => Err(store.into()),
+        }
+    }
+}
+
+/// What stood in the way of a deletion.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

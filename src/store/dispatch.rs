@@ -1,0 +1,467 @@
+//! The scripts of dispatches.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::keys::{PlaceKeys, Shard, parse_place, place_name};
+use super::record::Record;
+use super::script::{self, Script};
+use super::{Refusal, Store, StoreError};
+use crate::dispatch::{Dispatch, NoticeKind, Place, RoomNotice, SessionState, Step, TtlChange};
+use crate::id::DispatchId;
+use crate::name::Name;
+use crate::provider::Person;
+
+/// The answer of `dispatch/acquire`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The live one is to be used.
+    Reused,
+    /// Another is at work on it: wait, and ask again.
+    Wait,
+    /// The caller holds a claim, and looks whether the agent lives.
+    Verify,
+    /// The caller holds a claim, and makes it.
+    Create,
+    /// It failed a moment ago; the error is held.
+    Failed,
+}
+
+/// What follows from a look at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// All is well, or nothing can be done now.
+    Well,
+    /// The caller keeps the claim, and makes a new dispatch at the provider.
+    Redispatch,
+    /// The caller keeps the claim, and ends it.
+    End,
+}
+
+/// The rules that `dispatch/acquire` decides by.
+#[derive(Debug, Clone)]
+pub struct AcquireRules {
+    /// How long the dispatch outlives the last person, in seconds.
+    pub ttl_seconds: u32,
+    /// What happens on the return to an empty room: `reported`, `always`, `never`.
+    pub return_policy: &'static str,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// How long an agent counts as alive after it was seen.
+    pub liveness_window: Duration,
+    /// How long an agent's report is believed.
+    pub believed: Duration,
+    /// By when an agent must have come.
+    pub join_deadline: Duration,
+    /// How long a claim lasts without renewal.
+    pub claim: Duration,
+}
+
+/// The rules that `dispatch/observe` judges by.
+#[derive(Debug, Clone)]
+pub struct ObserveRules {
+    /// How long an agent's report is believed.
+    pub believed: Duration,
+    /// By when an agent must have come while no job is listed.
+    pub join_deadline: Duration,
+    /// By when an agent must have come once its job is listed.
+    pub join_deadline_with_job: Duration,
+    /// How often a dispatch with people is looked at.
+    pub check_interval: Duration,
+    /// The longest time between two looks.
+    pub check_interval_max: Duration,
+    /// How many new dispatches are made in quick succession.
+    pub quick_tries: u32,
+    /// The time between tries after that.
+    pub slow_try_interval: Duration,
+    /// How long a claim lasts without renewal.
+    pub claim: Duration,
+}
+
+/// What a look at the provider showed of one dispatch.
+#[derive(Debug, Clone)]
+pub struct Observation<'a> {
+    /// Redis's time when the look began, in milliseconds since 1970.
+    pub looked_at_ms: u64,
+    /// Whether the room exists.
+    pub room_exists: bool,
+    /// Whether our agent is in it.
+    pub agent_here: bool,
+    /// Whether a job of our dispatch is listed.
+    pub job_listed: bool,
+    /// Who is in the room.
+    pub people: &'a [Person],
+    /// Where a caller waits: the id under which a new dispatch would go on.
+    pub wanted_id: Option<DispatchId>,
+}
+
+/// What is committed.
+#[derive(Debug, Clone)]
+pub struct Commit<'a> {
+    /// The id to commit under.
+    pub id: DispatchId,
+    /// The provider's id.
+    pub provider_id: &'a str,
+    /// The fencing token that the agent was given; 0 where it was given none.
+    pub agent_token: u64,
+    /// Whether it was found, not made.
+    pub adopted: bool,
+    /// By when an agent must have come.
+    pub join_deadline: Duration,
+}
+
+/// Fields and values of a hash, as the scripts return them.
+type Fields = HashMap<String, String>;
+
+fn ms(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+fn flag(value: bool) -> String {
+    String::from(if value { "1" } else { "0" })
+}
+
+impl Store {
+    pub(crate) fn keys(&self, place: &Place) -> PlaceKeys {
+        PlaceKeys::new(place, self.shards())
+    }
+
+    /// A new id for a dispatch of the place.
+    pub fn new_id(&self, place: &Place) -> DispatchId {
+        DispatchId::new(self.keys(place).shard.0)
+    }
+
+    // Calls a script with the eight keys of a place, any further ones, the time, and arguments.
+    async fn call_place<T: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &PlaceKeys,
+        more: &[String],
+        args: &[String],
+    ) -> Result<T, StoreError> {
+        let all = keys.all();
+        let all: Vec<&str> = all.iter().chain(more).map(String::as_str).collect();
+        let now = self.inner.clock.argument();
+        let args: Vec<&[u8]> = std::iter::once(&now).chain(args).map(String::as_bytes).collect();
+        self.call(script, &all, &args).await
+    }
+
+    async fn change(
+        &self,
+        script: &Script,
+        place: &Place,
+        more: &[String],
+        args: &[String],
+    ) -> Result<Record, StoreError> {
+        let keys = self.keys(place);
+        let (now, people, fields): (u64, u64, Fields) = self.call_place(script, &keys, more, args).await?;
+        Record::parse(keys.name(), now, people, fields)
+    }
+
+    async fn decide(
+        &self,
+        script: &Script,
+        place: &Place,
+        more: &[String],
+        args: &[String],
+    ) -> Result<(String, Record), StoreError> {
+        let keys = self.keys(place);
+        let (verdict, now, people, fields): (String, u64, u64, Fields) =
+            self.call_place(script, &keys, more, args).await?;
+        Ok((verdict, Record::parse(keys.name(), now, people, fields)?))
+    }
+
+    /// Asks for the place's dispatch: reuse, wait, or make it under a claim.
+    pub async fn acquire(
+        &self,
+        place: &Place,
+        metadata: &str,
+        rules: &AcquireRules,
+    ) -> Result<(Verdict, Record), StoreError> {
+        let args = [
+            self.new_id(place).to_string(),
+            metadata.to_owned(),
+            rules.ttl_seconds.to_string(),
+            rules.return_policy.to_owned(),
+            rules.provider.to_owned(),
+            ms(rules.liveness_window),
+            ms(rules.believed),
+            ms(rules.join_deadline),
+            ms(rules.claim),
+        ];
+        let metadata_key = [self.keys(place).metadata()];
+        let (verdict, record) = self.decide(&script::DISPATCH_ACQUIRE, place, &metadata_key, &args).await?;
+        let verdict = match verdict.as_str() {
+            "reused" => Verdict::Reused,
+            "wait" => Verdict::Wait,
+            "verify" => Verdict::Verify,
+            "create" => Verdict::Create,
+            "failed" => Verdict::Failed,
+            other => return Err(StoreError::nonsense(format!("verdict {other}"))),
+        };
+        Ok((verdict, record))
+    }
+
+    /// Commits the claim's work.
+    pub async fn commit(&self, place: &Place, token: u64, commit: &Commit<'_>) -> Result<Record, StoreError> {
+        let tombstone = [self.keys(place).tombstone(commit.provider_id)];
+        let args = [
+            token.to_string(),
+            commit.id.to_string(),
+            commit.provider_id.to_owned(),
+            commit.agent_token.to_string(),
+            String::from(if commit.adopted { "adopted" } else { "created" }),
+            ms(commit.join_deadline),
+        ];
+        self.change(&script::DISPATCH_COMMIT, place, &tombstone, &args).await
+    }
+
+    /// Gives the claim back with an error, which is held for a while. `unsure`: the provider may
+    /// have done the work all the same.
+    pub async fn fail(
+        &self,
+        place: &Place,
+        token: u64,
+        (code, detail): (&str, &str),
+        hold: Duration,
+        unsure: bool,
+        retry_max: Duration,
+    ) -> Result<Record, StoreError> {
+        let args = [token.to_string(), code.to_owned(), detail.to_owned(), ms(hold), flag(unsure), ms(retry_max)];
+        self.change(&script::DISPATCH_FAIL, place, &[], &args).await
+    }
+
+    /// Keeps the claim.
+    pub async fn renew(&self, place: &Place, token: u64, claim: Duration) -> Result<(), StoreError> {
+        let keys = self.keys(place);
+        let args = [self.inner.clock.argument(), token.to_string(), ms(claim)];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let keys = [keys.dispatch(), keys.shard.due_provider()];
+        self.call::<u8>(&script::DISPATCH_RENEW, &[&keys[0], &keys[1]], &args).await.map(|_| ())
+    }
+
+    /// Says what a look showed, and learns what follows.
+    pub async fn observe(
+        &self,
+        place: &Place,
+        token: u64,
+        seen: &Observation<'_>,
+        rules: &ObserveRules,
+    ) -> Result<(Judgement, Record), StoreError> {
+        let people: Vec<serde_json::Value> = seen
+            .people
+            .iter()
+            .flat_map(|person| [person.sid.as_str().into(), person.joined_at_seconds.into()])
+            .collect();
+        let args = [
+            token.to_string(),
+            seen.looked_at_ms.to_string(),
+            flag(seen.room_exists),
+            flag(seen.agent_here),
+            flag(seen.job_listed),
+            seen.wanted_id.map(|id| id.to_string()).unwrap_or_default(),
+            ms(rules.believed),
+            ms(rules.join_deadline),
+            ms(rules.join_deadline_with_job),
+            ms(rules.check_interval),
+            ms(rules.check_interval_max),
+            rules.quick_tries.to_string(),
+            ms(rules.slow_try_interval),
+            ms(rules.claim),
+            serde_json::Value::Array(people).to_string(),
+        ];
+        let left = [self.keys(place).left()];
+        let (verdict, record) = self.decide(&script::DISPATCH_OBSERVE, place, &left, &args).await?;
+        let judgement = match verdict.as_str() {
+            "ok" => Judgement::Well,
+            "redispatch" => Judgement::Redispatch,
+            "end" => Judgement::End,
+            other => return Err(StoreError::nonsense(format!("verdict {other}"))),
+        };
+        Ok((judgement, record))
+    }
+
+    /// Begins to end a dispatch. The flag tells whether the caller is to do it.
+    pub async fn end(
+        &self,
+        place: &Place,
+        id: DispatchId,
+        reason: &str,
+        claim: Duration,
+    ) -> Result<(bool, Record), StoreError> {
+        let args = [id.to_string(), reason.to_owned(), ms(claim)];
+        let (verdict, record) = self.decide(&script::DISPATCH_END, place, &[], &args).await?;
+        Ok((verdict == "end", record))
+    }
+
+    /// The dispatch is gone at the provider.
+    pub async fn ended(&self, place: &Place, token: u64) -> Result<(), StoreError> {
+        let args = [token.to_string()];
+        self.call_place::<u8>(&script::DISPATCH_ENDED, &self.keys(place), &[], &args).await.map(|_| ())
+    }
+
+    /// Marks a dispatch of the provider dead before it is deleted there; false where it is the live one.
+    pub async fn tombstone(&self, place: &Place, provider_id: &str) -> Result<bool, StoreError> {
+        let keys = self.keys(place);
+        let keys = [keys.dispatch(), keys.tombstone(provider_id)];
+        let answer: String =
+            self.call(&script::DISPATCH_TOMBSTONE, &[&keys[0], &keys[1]], &[provider_id.as_bytes()]).await?;
+        Ok(answer == "dead")
+    }
+
+    /// An agent's report.
+    pub async fn report(
+        &self,
+        place: &Place,
+        id: DispatchId,
+        agent_token: u64,
+        session: SessionState,
+        silent_after: Duration,
+    ) -> Result<Record, StoreError> {
+        let args = [id.to_string(), agent_token.to_string(), session.as_str().to_owned(), ms(silent_after)];
+        self.change(&script::DISPATCH_REPORT, place, &[], &args).await
+    }
+
+    /// Somebody is interested.
+    pub async fn touch(&self, place: &Place, id: DispatchId) -> Result<Record, StoreError> {
+        let args = [id.to_string(), "activity".to_owned(), String::new()];
+        self.change(&script::DISPATCH_TOUCH, place, &[], &args).await
+    }
+
+    /// Arms, moves or cancels the time to live.
+    pub async fn change_ttl(&self, place: &Place, id: DispatchId, change: TtlChange) -> Result<Record, StoreError> {
+        let (verb, ttl) = match change {
+            TtlChange::Arm(seconds) => ("arm", seconds.to_string()),
+            TtlChange::Cancel => ("cancel", String::new()),
+        };
+        self.change(&script::DISPATCH_TOUCH, place, &[], &[id.to_string(), verb.to_owned(), ttl]).await
+    }
+
+    /// The place of an id. An id that is known to be over is refused as ended.
+    pub async fn place_of(&self, id: DispatchId) -> Result<Place, StoreError> {
+        if id.shard() >= self.shards() {
+            return Err(Refusal::NotFound.into());
+        }
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("GET").arg(Shard(id.shard()).id(id));
+        let name: Option<String> = self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        match name.as_deref() {
+            None => Err(Refusal::NotFound.into()),
+            Some("ended") => Err(Refusal::Ended.into()),
+            Some(name) => parse_place(name).ok_or_else(|| StoreError::nonsense(format!("place {name}"))),
+        }
+    }
+
+    /// The metadata for the place's agent; empty where there is none.
+    pub async fn metadata(&self, place: &Place) -> Result<String, StoreError> {
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("GET").arg(self.keys(place).metadata());
+        let found: Option<String> = self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The place's dispatch, if there is one.
+    pub async fn dispatch(&self, place: &Place) -> Result<Option<Dispatch>, StoreError> {
+        let keys = self.keys(place);
+        let (people, fields): (u64, Fields) =
+            self.call(&script::DISPATCH_GET, &[&keys.dispatch(), &keys.people()], &[]).await?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Record::parse(keys.name(), 0, people, fields)?.dispatch))
+    }
+
+    /// Dispatches of a tenant in a shard, by name: after `after` (a member of the index), of the
+    /// room where one is given.
+    pub async fn page(
+        &self,
+        shard: Shard,
+        tenant: &Name,
+        room: Option<&Name>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(String, Dispatch)>, StoreError> {
+        let room = room.map(Name::encoded);
+        let lower = match (after, &room) {
+            (Some(after), _) => format!("({after}"),
+            (None, Some(room)) => format!("[{room}:"),
+            (None, None) => "-".to_owned(),
+        };
+        // `;` is the character after `:`.
+        let upper = room.map_or_else(|| "+".to_owned(), |room| format!("({room};"));
+        let args = [shard.prefix(), tenant.encoded(), lower, upper, limit.to_string()];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let raw: Vec<(String, u64, Fields)> =
+            self.call(&script::DISPATCH_PAGE, &[&shard.index_dispatches(tenant)], &args).await?;
+        raw.into_iter()
+            .filter(|(_, _, fields)| !fields.is_empty())
+            .map(|(member, people, fields)| {
+                let name = format!("{}:{member}", tenant.encoded());
+                Ok((member, Record::parse(&name, 0, people, fields)?.dispatch))
+            })
+            .collect()
+    }
+
+    /// Takes in a webhook; returns how many dispatches it concerned.
+    pub async fn notice(
+        &self,
+        tenant: &Name,
+        room: &Name,
+        notice: &RoomNotice,
+        believed: Duration,
+    ) -> Result<u64, StoreError> {
+        let (kind, sid, joined_at) = match &notice.kind {
+            NoticeKind::PersonJoined(person) => ("joined", person.sid.as_str(), person.joined_at_seconds),
+            NoticeKind::PersonLeft(person) => ("left", person.sid.as_str(), person.joined_at_seconds),
+            NoticeKind::AgentChanged | NoticeKind::RoomFinished => ("look", "", 0),
+        };
+        let shard = Shard(super::keys::shard_of_room(tenant, room, self.shards()));
+        let keys = [shard.index_dispatches(tenant), shard.people(tenant, room), shard.left(tenant, room)];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let args = [
+            self.inner.clock.argument(),
+            shard.prefix(),
+            tenant.encoded(),
+            room.encoded(),
+            kind.to_owned(),
+            sid.to_owned(),
+            joined_at.max(0).to_string(),
+            notice.created_at_seconds.to_string(),
+            ms(believed),
+        ];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        self.call(&script::ROOM_NOTICE, &keys, &args).await
+    }
+
+    /// The last steps in a room's life, oldest first, out of the newest `scanned` events of its shard.
+    pub async fn steps(&self, tenant: &Name, room: &Name, scanned: usize) -> Result<Vec<Step>, StoreError> {
+        let shard = Shard(super::keys::shard_of_room(tenant, room, self.shards()));
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("XREVRANGE").arg(shard.events()).arg("+").arg("-").arg("COUNT").arg(scanned);
+        let raw: Vec<(String, Fields)> =
+            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let (tenant, room) = (tenant.encoded(), room.encoded());
+        let mut steps: Vec<Step> = raw
+            .into_iter()
+            .filter(|(_, fields)| fields.get("tenant") == Some(&tenant) && fields.get("room") == Some(&room))
+            .map(|(event_id, mut fields)| {
+                let mut take = |field: &str| fields.remove(field).unwrap_or_default();
+                Step {
+                    event_id,
+                    at_ms: take("at").parse().unwrap_or_default(),
+                    dispatch_id: take("id"),
+                    agent: Name::decode(&take("agent")).map(|name| name.to_string()).unwrap_or_default(),
+                    state: take("state"),
+                    reason: take("reason"),
+                }
+            })
+            .collect();
+        steps.reverse();
+        Ok(steps)
+    }
+
+    /// The name under which hints for the place arrive.
+    pub fn hint_name(place: &Place) -> String {
+        place_name(place)
+    }
+}

@@ -1,0 +1,79 @@
+//! Hints: the scripts publish the name of a place whose waiters should ask again.
+//!
+//! A hint that is lost delays and never loses: whoever waits asks again after a second anyhow.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Store;
+use super::keys::Shard;
+
+/// Who waits for which place, in this replica. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+}
+
+impl Hints {
+    /// Waits for a hint for the place (`<tenant>:<room>:<agent>`), which is heard from the call on,
+    /// or for the longest time.
+    pub fn wait(&self, name: &str, longest: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let (waiting, name) = (Arc::clone(&self.waiting), name.to_owned());
+        let mut receiver = {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.entry(name.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()
+        };
+        async move {
+            // An error says that the sender is gone, which is a reason to ask, too.
+            let _ = tokio::time::timeout(longest, receiver.changed()).await;
+            drop(receiver);
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.get(&name).is_some_and(|sender| sender.receiver_count() == 0) {
+                waiting.remove(&name);
+            }
+        }
+    }
+
+    fn wake(&self, name: &str) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = waiting.remove(name) {
+            sender.send_replace(());
+        }
+    }
+
+    /// Follows the hints of all shards until `stop`, reconnecting for ever.
+    pub async fn follow(self, store: Store, stop: CancellationToken) {
+        let mut pause = Duration::from_millis(50);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.follow_once(&store) => {
+                    if ended.is_ok() {
+                        pause = Duration::from_millis(50);
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn follow_once(&self, store: &Store) -> redis::RedisResult<()> {
+        let mut pubsub = store.inner.client.get_async_pubsub().await?;
+        let channels: Vec<String> = (0..store.shards()).map(|shard| Shard(shard).hints()).collect();
+        pubsub.subscribe(&channels).await?;
+        let mut messages = pubsub.on_message();
+        while let Some(message) = messages.next().await {
+            self.wake(&message.get_payload::<String>()?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Every key name that greenroom uses, and which shard it belongs to. Nothing else spells a key.
+//!
+//! A shard is a hash tag (`{17}`), so that every script runs in one slot of a Cluster.
+
+use crate::dispatch::Place;
+use crate::id::DispatchId;
+use crate::name::Name;
+
+/// The one hash that describes the store: version, shards, store id.
+pub const SCHEMA: &str = "gr:schema";
+/// The hash of the elected leader: owner, term, end of its lease.
+pub const LEADER: &str = "gr:leader";
+
+/// The shard of a room: all its dispatches are there.
+///
+/// FNV-1a, 64 bit: stable over releases and machines, which the store depends on.
+pub fn shard_of_room(tenant: &Name, room: &Name, shards: u16) -> u16 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in tenant.as_str().bytes().chain([0]).chain(room.as_str().bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // The low bits of FNV-1a are its weaker ones: fold.
+    let folded = hash ^ (hash >> 32);
+    u16::try_from(folded % u64::from(shards)).unwrap_or_default()
+}
+
+/// The keys of one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard(pub u16);
+
+impl Shard {
+    /// What every key of the shard begins with: `gr:{17}:`.
+    pub fn prefix(self) -> String {
+        format!("gr:{{{}}}:", self.0)
+    }
+
+    /// Hash: highest leader term seen, last scan of the heartbeats, schema version.
+    pub fn shard(self) -> String {
+        format!("{}shard", self.prefix())
+    }
+
+    /// Sorted set: work at a provider, by when it is due.
+    pub fn due_provider(self) -> String {
+        format!("{}due:provider", self.prefix())
+    }
+
+    /// Sorted set: heartbeats, by when they are missed.
+    pub fn due_beat(self) -> String {
+        format!("{}due:beat", self.prefix())
+    }
+
+    /// Sorted set: decisions within Redis, by when they are due.
+    pub fn due_store(self) -> String {
+        format!("{}due:store", self.prefix())
+    }
+
+    /// Sorted set: a tenant's dispatches as `<room>:<agent>`, all with score 0, so by name.
+    pub fn index_dispatches(self, tenant: &Name) -> String {
+        format!("{}index:{}:dispatches", self.prefix(), tenant.encoded())
+    }
+
+    /// Stream: transitions, written by the same script as the change.
+    pub fn events(self) -> String {
+        format!("{}events", self.prefix())
+    }
+
+    /// Channel: names of places whose waiters should ask again.
+    pub fn hints(self) -> String {
+        format!("{}hints", self.prefix())
+    }
+
+    /// String: `<tenant>:<room>:<agent>` of a dispatch id, or `ended` for an hour after its end.
+    pub fn id(self, id: DispatchId) -> String {
+        format!("{}id:{id}", self.prefix())
+    }
+
+    /// Hash: the people of a room, by sid.
+    pub fn people(self, tenant: &Name, room: &Name) -> String {
+        format!("{}people:{}:{}", self.prefix(), tenant.encoded(), room.encoded())
+    }
+
+    /// Sorted set: sids that left in the last ten minutes.
+    pub fn left(self, tenant: &Name, room: &Name) -> String {
+        format!("{}left:{}:{}", self.prefix(), tenant.encoded(), room.encoded())
+    }
+}
+
+/// The keys of one place.
+#[derive(Debug, Clone)]
+pub struct PlaceKeys {
+    /// Its shard.
+    pub shard: Shard,
+    tenant: Name,
+    room: Name,
+    name: String,
+}
+
+impl PlaceKeys {
+    /// The keys of the place in a store of so many shards.
+    pub fn new(place: &Place, shards: u16) -> Self {
+        Self {
+            shard: Shard(shard_of_room(&place.tenant, &place.room, shards)),
+            tenant: place.tenant.clone(),
+            room: place.room.clone(),
+            name: place_name(place),
+        }
+    }
+
+    /// `<tenant>:<room>:<agent>`, encoded.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hash: the dispatch.
+    pub fn dispatch(&self) -> String {
+        format!("{}dispatch:{}", self.shard.prefix(), self.name)
+    }
+
+    /// String: what is handed to a new agent; apart, so that the hash stays small and shows no secret.
+    pub fn metadata(&self) -> String {
+        format!("{}metadata:{}", self.shard.prefix(), self.name)
+    }
+
+    /// Sorted set: sids that left in the last ten minutes.
+    pub fn left(&self) -> String {
+        self.shard.left(&self.tenant, &self.room)
+    }
+
+    /// Hash: the people in the room.
+    pub fn people(&self) -> String {
+        self.shard.people(&self.tenant, &self.room)
+    }
+
+    /// String, for an hour: this dispatch of the provider is being deleted, or was.
+    pub fn tombstone(&self, provider_id: &str) -> String {
+        format!("{}tombstone:{}:{}:{provider_id}", self.shard.prefix(), self.tenant.encoded(), self.room.encoded())
+    }
+
+    /// The eight keys that the scripts of a place take first, in the order of `lua/dispatch/shared.lua`.
+    pub fn all(&self) -> [String; 8] {
+        [
+            self.dispatch(),
+            self.people(),
+            self.shard.due_provider(),
+            self.shard.due_beat(),
+            self.shard.due_store(),
+            self.shard.index_dispatches(&self.tenant),
+            self.shard.events(),
+            self.shard.shard(),
+        ]
+    }
+}
+
+/// `<tenant>:<room>:<agent>`, encoded.
+pub fn place_name(place: &Place) -> String {
+    format!("{}:{}:{}", place.tenant.encoded(), place.room.encoded(), place.agent.encoded())
+}
+
+/// The place of `<tenant>:<room>:<agent>`; `None` where the text is none.
+pub fn parse_place(name: &str) -> Option<Place> {
+    let mut parts = name.split(':').map(Name::decode);
+    let place = Place { tenant: parts.next()??, room: parts.next()??, agent: parts.next()?? };
+    parts.next().is_none().then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(room: &str) -> Place {
+        Place {
+            tenant: Name::default_tenant(),
+            room: Name::room(room).expect("a good name"),
+            agent: Name::strict("guide").expect("a good name"),
+        }
+    }
+
+    #[test]
+    fn a_hostile_room_stays_within_its_key() {
+        let keys = PlaceKeys::new(&place("{3}:x *\u{1F600}"), 32);
+        assert_eq!(keys.dispatch().matches('{').count(), 1);
+        assert_eq!(keys.dispatch().matches(':').count(), 5);
+        assert_eq!(parse_place(keys.name()), Some(place("{3}:x *\u{1F600}")));
+    }
+
+    #[test]
+    fn the_shard_of_a_room_never_changes() {
+        // Stores in use depend on these numbers.
+        assert_eq!(PlaceKeys::new(&place("lobby"), 32).dispatch(), "gr:{9}:dispatch:default:lobby:guide");
+        let mut seen = [0_u32; 32];
+        for n in 0..3200 {
+            seen[usize::from(PlaceKeys::new(&place(&format!("room-{n}")), 32).shard.0)] += 1;
+        }
+        assert!(seen.iter().all(|&n| (50..200).contains(&n)), "{seen:?}");
+    }
+}

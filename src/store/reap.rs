@@ -1,0 +1,99 @@
+//! The scripts that find what is due.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::keys::Shard;
+use super::{Record, Store, StoreError, script};
+
+/// What is to be done for a dispatch that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueKind {
+    /// Its maker was lost, or failed: make it.
+    Create,
+    /// Look at the provider, and judge.
+    Check,
+    /// Delete it at the provider, and forget it.
+    End,
+}
+
+/// A dispatch that is due, claimed by the caller.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// What to do.
+    pub kind: DueKind,
+    /// The dispatch.
+    pub record: Record,
+    /// How late it is, in milliseconds.
+    pub late_ms: u64,
+}
+
+type RawDue = (String, String, u64, u64, HashMap<String, String>, String);
+
+impl Store {
+    /// Claims what is due at the provider in a shard.
+    pub async fn reap_provider(
+        &self,
+        shard: Shard,
+        term: u64,
+        limit: usize,
+        claim: Duration,
+    ) -> Result<Vec<Due>, StoreError> {
+        let args = [
+            self.inner.clock.argument(),
+            shard.prefix(),
+            term.to_string(),
+            limit.to_string(),
+            claim.as_millis().to_string(),
+        ];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let raw: Vec<RawDue> =
+            self.call(&script::REAP_PROVIDER, &[&shard.shard(), &shard.due_provider()], &args).await?;
+        raw.into_iter()
+            .map(|(kind, name, now, people, fields, due_at)| {
+                let kind = match kind.as_str() {
+                    "create" => DueKind::Create,
+                    "check" => DueKind::Check,
+                    "end" => DueKind::End,
+                    other => return Err(StoreError::nonsense(format!("kind {other}"))),
+                };
+                let due_at: f64 = due_at.parse().map_err(|_| StoreError::nonsense("a score"))?;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a time in milliseconds, kept by us"
+                )]
+                let late_ms = now.saturating_sub(due_at as u64);
+                Ok(Due { kind, record: Record::parse(&name, now, people, fields)?, late_ms })
+            })
+            .collect()
+    }
+
+    /// Marks the agents that fell silent in a shard; returns how many.
+    pub async fn reap_beat(
+        &self,
+        shard: Shard,
+        term: u64,
+        limit: usize,
+        believed: Duration,
+    ) -> Result<u64, StoreError> {
+        let args = [
+            self.inner.clock.argument(),
+            shard.prefix(),
+            term.to_string(),
+            limit.to_string(),
+            believed.as_millis().to_string(),
+        ];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let (silent, _grace_ms): (u64, u64) =
+            self.call(&script::REAP_BEAT, &[&shard.shard(), &shard.due_beat()], &args).await?;
+        Ok(silent)
+    }
+
+    /// Forgets what has only to be forgotten in a shard; returns how many.
+    pub async fn reap_store(&self, shard: Shard, term: u64, limit: usize) -> Result<u64, StoreError> {
+        let args = [self.inner.clock.argument(), shard.prefix(), term.to_string(), limit.to_string()];
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        self.call(&script::REAP_STORE, &[&shard.shard(), &shard.due_store()], &args).await
+    }
+}

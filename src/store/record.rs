@@ -1,0 +1,71 @@
+//! A dispatch as its hash has it, parsed once.
+
+use std::collections::HashMap;
+
+use super::StoreError;
+use super::keys::parse_place;
+use crate::dispatch::{Dispatch, State};
+
+/// A dispatch with what only its makers need to know.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The dispatch.
+    pub dispatch: Dispatch,
+    /// Redis's time when it was read, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// When the claim on it lapses, in milliseconds since 1970, if it is claimed.
+    pub claim_until_ms: Option<u64>,
+    /// The error that is held, as code and detail.
+    pub error: Option<(String, String)>,
+    /// Until when the error is held, in milliseconds since 1970.
+    pub hold_until_ms: Option<u64>,
+    /// Whether it came into being after an agent that was not to be reused.
+    pub return_policy: String,
+}
+
+impl Record {
+    pub(super) fn parse(
+        name: &str,
+        now_ms: u64,
+        people: u64,
+        mut fields: HashMap<String, String>,
+    ) -> Result<Self, StoreError> {
+        let place = parse_place(name).ok_or_else(|| StoreError::nonsense(format!("place {name}")))?;
+        let mut text = |field: &str| fields.remove(field).filter(|value| !value.is_empty());
+        let nonsense = |field: &str| StoreError::nonsense(format!("{field} of {name}"));
+        let id = text("id").and_then(|id| id.parse().ok()).ok_or_else(|| nonsense("id"))?;
+        let state = text("state").and_then(|state| State::parse(&state)).ok_or_else(|| nonsense("state"))?;
+        let error = text("error").map(|code| (code, text("error_detail").unwrap_or_default()));
+        let provider = text("provider").unwrap_or_default();
+        let provider_id = text("provider_id");
+        let reported = text("reported");
+        let reason = text("reason").unwrap_or_default();
+        let return_policy = text("return_policy").unwrap_or_default();
+        let mut number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
+        Ok(Self {
+            dispatch: Dispatch {
+                id,
+                place,
+                state,
+                provider,
+                provider_id,
+                token: number("token").ok_or_else(|| nonsense("token"))?,
+                created_at_ms: number("created_at").unwrap_or_default(),
+                last_activity_at_ms: number("last_activity_at").unwrap_or_default(),
+                // 0 stands for an agent that was there and is known to be gone.
+                seen_alive_at_ms: number("seen_alive_at").filter(|&at| at > 0),
+                reported,
+                ttl_expires_at_ms: number("ttl_expires_at"),
+                ttl_seconds: number("ttl_seconds").and_then(|ttl| ttl.try_into().ok()).unwrap_or_default(),
+                participant_count: people,
+                tries: number("tries").and_then(|tries| tries.try_into().ok()).unwrap_or_default(),
+                reason,
+            },
+            now_ms,
+            claim_until_ms: number("claim_until"),
+            error,
+            hold_until_ms: number("hold_until"),
+            return_policy,
+        })
+    }
+}

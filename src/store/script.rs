@@ -1,0 +1,86 @@
+//! The Lua scripts: put together when the program starts, called by hash, sent whole where Redis
+//! does not know them (after `SCRIPT FLUSH`, a restart, a fail-over).
+
+use std::sync::LazyLock;
+
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
+
+const PRELUDE: &str = include_str!("../../lua/prelude.lua");
+const DISPATCH: &str = include_str!("../../lua/dispatch/shared.lua");
+
+/// One script, which is one atomic transition.
+#[derive(Debug)]
+pub(super) struct Script {
+    source: String,
+    sha: String,
+}
+
+impl Script {
+    fn new(shared: &str, body: &str) -> Self {
+        let flags = body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(str::trim);
+        let flags = flags.map(|flags| format!(" flags={flags}")).unwrap_or_default();
+        let source = format!("#!lua{flags}\n{PRELUDE}\n{shared}\n{body}");
+        let sha = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, sha }
+    }
+
+    /// Calls the script. It is idempotent, so a client library may send it twice.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> RedisResult<T> {
+        match self.command("EVALSHA", &self.sha, keys, args).query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                // EVAL, not SCRIPT LOAD and EVALSHA again: between the two it could be flushed anew.
+                self.command("EVAL", &self.source, keys, args).query_async(connection).await
+            }
+            answer => answer,
+        }
+    }
+
+    fn command(&self, verb: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
+        let mut cmd = Cmd::new();
+        cmd.arg(verb).arg(script).arg(keys.len());
+        for key in keys {
+            cmd.arg(*key);
+        }
+        for arg in args {
+            cmd.arg(*arg);
+        }
+        cmd
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident = $shared:expr, $path:literal;)*) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new($shared, include_str!(concat!("../../lua/", $path))));)*
+    };
+}
+
+scripts! {
+    DISPATCH_ACQUIRE = DISPATCH, "dispatch/acquire.lua";
+    DISPATCH_COMMIT = DISPATCH, "dispatch/commit.lua";
+    DISPATCH_FAIL = DISPATCH, "dispatch/fail.lua";
+    DISPATCH_RENEW = DISPATCH, "dispatch/renew.lua";
+    DISPATCH_OBSERVE = DISPATCH, "dispatch/observe.lua";
+    DISPATCH_END = DISPATCH, "dispatch/end.lua";
+    DISPATCH_ENDED = DISPATCH, "dispatch/ended.lua";
+    DISPATCH_TOMBSTONE = DISPATCH, "dispatch/tombstone.lua";
+    DISPATCH_REPORT = DISPATCH, "dispatch/report.lua";
+    DISPATCH_TOUCH = DISPATCH, "dispatch/touch.lua";
+    DISPATCH_GET = DISPATCH, "dispatch/get.lua";
+    DISPATCH_PAGE = DISPATCH, "dispatch/page.lua";
+    ROOM_NOTICE = DISPATCH, "room/notice.lua";
+    REAP_PROVIDER = DISPATCH, "reap/provider.lua";
+    REAP_BEAT = DISPATCH, "reap/beat.lua";
+    REAP_STORE = DISPATCH, "reap/store.lua";
+    LEADER_CAMPAIGN = "", "leader/campaign.lua";
+    LEADER_RESIGN = "", "leader/resign.lua";
+    LEADER_BEGIN = "", "leader/begin.lua";
+    SCHEMA_CREATE = "", "schema/create.lua";
+    SCHEMA_STEP = "", "schema/step.lua";
+}
