@@ -1,0 +1,112 @@
+//! One call to the server's API: a protobuf message there, a protobuf message back.
+//!
+//! The official client is not used for this: it reads every error as JSON, and so cannot tell a wrong secret
+//! (a 401 in plain text) from a proxy's error page, and it puts no bound on what it reads.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use livekit_token::VideoGrants;
+use prost::Message;
+use secrecy::ExposeSecret;
+
+use super::answer::{self, CallError};
+use super::token::Keys;
+use crate::provider::ProviderError;
+
+const PROTOBUF: &str = "application/protobuf";
+/// A room of 3,000 people with metadata of 4 KB each fits.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Shorter than load balancers keep an idle connection, so that a call rarely meets one just closed.
+const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The server's API.
+#[derive(Debug)]
+pub(super) struct Twirp {
+    http: reqwest::Client,
+    /// Up to and without the slash before `twirp`.
+    base: String,
+    call_timeout: Duration,
+    keys: Keys,
+}
+
+impl Twirp {
+    pub(super) fn new(base: String, call_timeout: Duration, keys: Keys) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(IDLE_CONNECTION_MAX)
+            .tcp_keepalive(KEEP_ALIVE)
+            .connect_timeout(call_timeout)
+            .timeout(call_timeout)
+            .user_agent(concat!("greenroom/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, base, call_timeout, keys })
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    /// Sends the message to `method` (`RoomService/ListRooms`) and reads the answer.
+    pub(super) async fn call<Answer: Message + Default>(
+        &self,
+        method: &str,
+        grants: VideoGrants,
+        request: &impl Message,
+    ) -> Result<Answer, CallError> {
+        let mut response = self
+            .http
+            .post(format!("{}/twirp/livekit.{method}", self.base))
+            .header(AUTHORIZATION, self.authorization(grants)?)
+            .header(CONTENT_TYPE, PROTOBUF)
+            .body(request.encode_to_vec())
+            .send()
+            .await
+            .map_err(answer::unreachable)?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let body = read_start(&mut response, ERROR_BYTES_MAX).await?;
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            return Err(answer::refusal(status, retry_after, &body));
+        }
+        // An empty body is a valid message: without this, a proxy's empty page would say "no such room".
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with(PROTOBUF) {
+            return Err(answer::garbage(&format!("an answer of the type \"{kind}\"")).into());
+        }
+        let body = read_start(&mut response, ANSWER_BYTES_MAX + 1).await?;
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(answer::garbage("an answer of more than 16 MiB").into());
+        }
+        Answer::decode(body.as_slice()).map_err(|error| answer::garbage(&error.to_string()).into())
+    }
+
+    fn authorization(&self, grants: VideoGrants) -> Result<HeaderValue, ProviderError> {
+        let unusable = |detail: &str| ProviderError::Rejected { code: "token".to_owned(), detail: detail.to_owned() };
+        let token = self.keys.for_call(grants).map_err(|error| unusable(&error.to_string()))?;
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| unusable("the token is no header value"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// Reads a body to its end, or until `bytes_max` of it are there.
+async fn read_start(response: &mut reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, ProviderError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(answer::unreachable)? {
+        let room = bytes_max - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == bytes_max {
+            break;
+        }
+    }
+    Ok(body)
+}

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, one file per subject.
+
+mod standin;
+mod standin_recordings;
