@@ -1,5 +1,7 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
+pub mod cli;
+pub mod config;
 pub mod dispatch;
 pub mod id;
 pub mod name;
