@@ -4,32 +4,49 @@ use std::collections::BTreeSet;
 
 use crate::text::{self, File};
 
-/// Patterns of `src/store/keys.rs` that the page of the keys does not mention.
+/// Keys of `src/store/keys.rs` that the page of the keys does not describe.
 ///
-/// A pattern stands in backticks in a comment: `` `gr:{shard}:people:<tenant>:<room>` ``. So that
-/// none is forgotten, each literal that begins with `gr:` must share its plain words with one.
-pub(crate) fn undocumented_keys(keys: &File, page: &File) -> Vec<String> {
-    let parts = text::parts(&keys.text);
-    let patterns: BTreeSet<_> = quoted(&parts.comments).filter(|text| text.starts_with("gr:")).collect();
+/// A key is a literal that begins with `gr:` or with a prefix's placeholder; it is told by its
+/// plain words, in their order. `"{}index:{}:dispatches"` is described where the page has a
+/// pattern in backticks with just these words: `` `gr:{shard}:index:<tenant>:dispatches` ``.
+pub(crate) fn undocumented_keys(keys: &File, page: &str) -> Vec<String> {
+    let described: BTreeSet<_> = quoted(page).filter(|text| text.starts_with("gr:")).map(plain_words).collect();
+    let code = keys.text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = Vec::new();
-    if patterns.is_empty() {
-        found.push(format!("{}: gives no pattern, such as `gr:schema`, in a comment", keys.path));
-    }
-    for pattern in patterns.iter().filter(|pattern| !page.text.contains(**pattern)) {
-        found.push(format!("docs/redis-keys.md: says nothing of `{pattern}`"));
-    }
-    let words = |text: &str| -> BTreeSet<String> {
-        let words = text.split(':').filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
-    };
-    let known: BTreeSet<_> = patterns.iter().flat_map(|pattern| words(pattern)).collect();
-    for literal in parts.strings.lines().map(|line| line.trim_matches(['"', 'r', '#'])) {
-        let Some(name) = literal.find("gr:").map(|at| &literal[at..]) else { continue };
-        for word in words(name).difference(&known) {
-            found.push(format!("{}: no pattern in a comment has the `{word}` of `{name}`", keys.path));
+    let mut count = 0;
+    for literal in text::parts(code).strings.lines() {
+        let name = literal.trim_start_matches(['r', '#']).trim_matches(['"', '#']);
+        let words = plain_words(name);
+        if words.is_empty() || !(name.starts_with("gr:") || name.starts_with('{')) {
+            continue;
+        }
+        count += 1;
+        if !described.contains(&words) {
+            found.push(format!("docs/redis-keys.md: describes no key of the form `{name}` ({})", keys.path));
         }
     }
+    if count == 0 {
+        found.push(format!("{}: has no literal that looks like a key", keys.path));
+    }
     found
+}
+
+/// The words of a key's pattern that are not filled in, but for the common prefix.
+fn plain_words(pattern: &str) -> Vec<String> {
+    let mut depth = 0usize;
+    let mut plain = String::new();
+    for c in pattern.chars() {
+        match c {
+            '{' | '<' => depth += 1,
+            '}' | '>' => {
+                depth = depth.saturating_sub(1);
+                plain.push(':');
+            }
+            c if depth == 0 => plain.push(c),
+            _ => {}
+        }
+    }
+    plain.split(':').filter(|word| !word.is_empty() && *word != "gr").map(str::to_owned).collect()
 }
 
 /// Names of the tests in the files: Rust's, Python's and TypeScript's.
@@ -116,14 +133,17 @@ mod tests {
 
     #[test]
     fn every_key_is_described() {
-        let keys =
-            file("//! Keys.\n/// `gr:{shard}:people:<tenant>:<room>`\nfn f() { format!(\"gr:{{{s}}}:people:{t}\") }\n");
-        assert_eq!(undocumented_keys(&keys, &file("| `gr:{shard}:people:<tenant>:<room>` |")), Vec::<String>::new());
-        assert_eq!(undocumented_keys(&keys, &file("nothing")).len(), 1);
-        let forgotten = file(&keys.text.replace("fn f", "fn g() { format!(\"gr:{{{s}}}:term\") }\nfn f"));
-        let found = undocumented_keys(&forgotten, &file("`gr:{shard}:people:<tenant>:<room>`"));
-        assert!(found.len() == 1 && found[0].contains("`term`"), "{found:?}");
-        assert!(undocumented_keys(&file("//! Keys.\n"), &file(""))[0].contains("no pattern"));
+        let keys = file(
+            "//! Keys.\nconst A: &str = \"gr:schema\";\n\
+             fn p(s: u16) { format!(\"gr:{{{}}}:\", s); format!(\"{}index:{}:dispatches\", p, t); format!(\"{a}:{b}\"); }\n\
+             #[cfg(test)]\nmod tests { const B: &str = \"gr:{17}:made_up\"; }\n",
+        );
+        let page = "`gr:schema` and `gr:{shard}:index:<tenant>:dispatches`";
+        assert_eq!(undocumented_keys(&keys, page), Vec::<String>::new());
+        let found = undocumented_keys(&keys, &page.replace("dispatches", "pools"));
+        assert!(found.len() == 1 && found[0].contains("`{}index:{}:dispatches`"), "{found:?}");
+        assert_eq!(undocumented_keys(&keys, "").len(), 2);
+        assert!(undocumented_keys(&file("//! Keys.\n"), "")[0].contains("no literal"));
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! ```text
 //! -- Purpose in a sentence or two.
 //! -- KEYS[1] hash    gr:{shard}:dispatch:<tenant>:<room>:<agent>
-//! -- ARGV[1] now     ms since 1970; empty: Redis's TIME
+//! -- ARGV[1] now ms (empty: Redis's)   ARGV[2] token of the claim
 //! -- Builds: gr:{shard}:left:<tenant>:<room>
+//! -- Flags: allow-oom
 //! -- Returns: …
 //! -- Errors: NOT_OWNER, …
 //! ```
-//! Where a script takes any number of them, the last one listed is `ARGV[3..]`.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const UNBOUNDED: [&str; 9] = ["KEYS", "SCAN", "SMEMBERS", "SSCAN", "HSCAN", "ZSC
 
 /// Whether the file is prepended to scripts, and no script itself.
 pub(crate) fn is_shared(file: &File) -> bool {
-    file.path.ends_with("prelude.lua")
+    file.path.ends_with("/prelude.lua") || file.path.ends_with("/shared.lua")
 }
 
 /// Everything that is wrong with the script. `shared` is what is prepended to it.
@@ -39,9 +39,9 @@ pub(crate) fn offences(file: &File, shared: &[File]) -> Vec<String> {
         }
     } else {
         found.extend(header_offences(&header));
-        let prelude: String = shared.iter().map(|file| split(&file.text).1).collect();
+        let shared: String = shared.iter().map(|file| split(&file.text).1).collect();
         for array in ["KEYS", "ARGV"] {
-            found.extend(listing_offences(array, &header, &body, &prelude));
+            found.extend(listing_offences(array, &header, &body, &shared));
         }
         let lines = body.lines().filter(|line| !line.trim().is_empty()).count();
         if lines > BODY_LINES_MAX {
@@ -73,8 +73,8 @@ fn without_comment(line: &str) -> &str {
 
 fn header_offences(header: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    let is_entry =
-        |line: &str| ["KEYS[", "ARGV[", "Builds:", "Returns:", "Errors:"].iter().any(|e| line.starts_with(e));
+    let entries = ["KEYS[", "ARGV[", "Builds:", "Flags:", "Returns:", "Errors:"];
+    let is_entry = |line: &str| entries.iter().any(|entry| line.starts_with(entry));
     if header.first().is_none_or(|line| line.trim().is_empty() || is_entry(line)) {
         found.push("begins without its purpose, as a comment".to_owned());
     }
@@ -84,52 +84,42 @@ fn header_offences(header: &[&str]) -> Vec<String> {
             found.push(format!("the header has no `-- {entry} …` (say `none` where there is none)"));
         }
     }
-    for line in header {
-        let mut words = line.split_whitespace();
-        let Some(entry) = words.next() else { continue };
-        let rest: Vec<_> = words.collect();
-        if entry.starts_with("KEYS[") {
-            let good = rest.first().is_some_and(|kind| KEY_TYPES.contains(kind))
-                && rest.get(1).is_some_and(|pattern| pattern.starts_with("gr:"));
-            if !good {
-                found.push(format!("`{line}` lacks a type ({}) or a pattern (gr:…)", KEY_TYPES.join(", ")));
-            }
-        } else if entry.starts_with("ARGV[") && rest.len() < 2 {
-            found.push(format!("`{line}` lacks a name, or a unit and meaning"));
+    for line in header.iter().filter(|line| line.starts_with("KEYS[")) {
+        let mut words = line.split_whitespace().skip(1);
+        let kind = words.next().unwrap_or_default();
+        if !KEY_TYPES.contains(&kind) || !words.next().is_some_and(|pattern| pattern.starts_with("gr:")) {
+            found.push(format!("`{line}` lacks a type ({}) or a pattern (gr:…)", KEY_TYPES.join(", ")));
+        }
+    }
+    for argument in header.iter().flat_map(|line| line.split("ARGV[").skip(1)) {
+        if argument.split_once(']').is_none_or(|(_, meaning)| meaning.trim().is_empty()) {
+            found.push(format!("`ARGV[{}` lacks its meaning, with a unit where it has one", argument.trim()));
         }
     }
     found
 }
 
-/// Whether the header lists exactly the elements that are used. What the prelude uses may be listed.
-fn listing_offences(array: &str, header: &[&str], body: &str, prelude: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// Whether the header lists exactly the elements that are used. What the shared parts use may be
+/// listed, and where the body hands on the whole array, or takes a computed element, everything may.
+fn listing_offences(array: &str, header: &[&str], body: &str, shared: &str) -> Vec<String> {
     let start = format!("{array}[");
-    let entries: Vec<_> = header
-        .iter()
-        .filter_map(|line| line.strip_prefix(start.as_str())?.split_once(']'))
-        .map(|(index, _)| index)
-        .collect();
-    let is_open = entries.last().is_some_and(|index| index.ends_with(".."));
-    let listed: Vec<usize> = entries.iter().filter_map(|index| index.trim_end_matches("..").parse().ok()).collect();
-    if listed != (1..=entries.len()).collect::<Vec<_>>() {
+    let entries = header.iter().filter(|line| line.starts_with("KEYS[") || line.starts_with("ARGV["));
+    let indices = entries.flat_map(|line| line.split(start.as_str()).skip(1)).filter_map(|rest| rest.split_once(']'));
+    let listed: Vec<usize> = indices.filter_map(|(index, _)| index.parse().ok()).collect();
+    if listed != (1..=listed.len()).collect::<Vec<_>>() {
         return vec![format!("the header must list {array}[1], {array}[2] … in order, each once")];
     }
+    let mut found = Vec::new();
     let (used, any) = elements(array, body);
-    let (offered, _) = elements(array, prelude);
-    let last = listed.len();
-    for index in used.iter().filter(|index| !(listed.contains(index) || is_open && **index >= last)) {
+    let (offered, _) = elements(array, shared);
+    for index in used.iter().filter(|index| !listed.contains(index)) {
         found.push(format!("uses {array}[{index}], which the header does not list"));
     }
-    let closed = &listed[..last - usize::from(is_open).min(last)];
-    for index in closed.iter().filter(|index| !used.contains(index) && !offered.contains(index)) {
+    for index in listed.iter().filter(|index| !(any || used.contains(index) || offered.contains(index))) {
         found.push(format!("lists {array}[{index}], which nothing uses"));
     }
-    if any && !is_open {
-        found.push(format!("uses {array} as a whole or by a computed index: list the last one as {array}[{last}..]"));
-    }
-    if is_open && !any {
-        found.push(format!("lists {array}[{last}..], but uses no computed index"));
+    if any && listed.is_empty() {
+        found.push(format!("uses {array}, of which the header lists none"));
     }
     found
 }
@@ -256,9 +246,9 @@ mod tests {
         assert_eq!(script(GOOD), Vec::<String>::new());
         // What the prelude uses may be listed.
         assert_eq!(script(&GOOD.replace("-- Returns", "-- ARGV[2] id  opaque\n-- Returns")), Vec::<String>::new());
-        let open =
-            GOOD.replace("-- ARGV[1] now ", "-- ARGV[1] now ms\n-- ARGV[2..] ids").replace("return 1", "return #ARGV");
-        assert_eq!(script(&open), Vec::<String>::new());
+        // Several on a line; all of them handed on.
+        let whole = GOOD.replace("TIME\n", "TIME   ARGV[2] ids\n").replace("return 1", "return f(ARGV)");
+        assert_eq!(script(&whole), Vec::<String>::new());
         assert_eq!(script(&GOOD.replace("return 1", "redis.call('ZRANGE', KEYS[2], 0, 9)")), Vec::<String>::new());
     }
 
@@ -269,7 +259,7 @@ mod tests {
         bites("-- Errors: NOT_OWNER\n", "-- Errors:\n", "Errors:");
         bites("hash    gr:", "gr:", "lacks a type");
         bites("zset    gr:{shard}:due:provider", "zset the provider's", "or a pattern");
-        bites("now     ms since 1970; empty: Redis's TIME", "now", "lacks a name");
+        bites("now     ms since 1970; empty: Redis's TIME", " ", "lacks its meaning");
         let first = script(&format!("#!lua\n{GOOD}"));
         assert!(first.iter().any(|text| text.contains("`#!lua`")), "{first:?}");
     }
@@ -280,9 +270,9 @@ mod tests {
         bites("return 1\n", "return ARGV[2]\n", "uses ARGV[2]");
         bites("tonumber(ARGV[1])", "0", "lists ARGV[1]");
         bites("-- KEYS[2] zset", "-- KEYS[1] zset", "in order");
-        bites("return 1\n", "return ARGV[now]\n", "ARGV[1..]");
-        bites("return 1\n", "return #KEYS\n", "KEYS[2..]");
-        bites("-- Returns", "-- ARGV[2..] more things\n-- Returns", "no computed index");
+        bites("-- Returns", "-- ARGV[2] a   ARGV[3] b\n-- Returns", "lists ARGV[3]");
+        let none = GOOD.replace("-- ARGV[1] now     ms since 1970; empty: Redis's TIME\n", "");
+        assert_eq!(script(&none.replace("ARGV[1]", "#ARGV")).len(), 1);
     }
 
     #[test]
