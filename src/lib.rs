@@ -2,6 +2,8 @@
 
 pub mod background;
 pub mod clock;
+pub mod cli;
+pub mod config;
 pub mod dispatch;
 pub mod id;
 pub mod name;

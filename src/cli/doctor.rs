@@ -1,0 +1,8 @@
+//! `greenroom doctor`: what is wrong, and what to do about it.
+use super::CliError;
+use crate::config::Config;
+
+#[expect(clippy::unused_async, reason = "the outline comes first")]
+pub(super) async fn run(_config: Config) -> Result<(), CliError> {
+    Err(anyhow::anyhow!("`greenroom doctor` is not wired yet").into())
+}

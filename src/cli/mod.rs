@@ -1,0 +1,175 @@
+//! The command line: what may be asked for, and which function answers.
+//!
+//! Answers go to standard output, everything else to standard error. Exit codes: 0 done,
+//! 1 failed, 2 the arguments or the settings cannot be used.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+mod dev;
+mod doctor;
+mod explain;
+mod key;
+mod migrate;
+mod serve;
+
+/// The exit code where the arguments or the settings cannot be used; clap's own, too.
+const EXIT_USAGE: u8 = 2;
+
+/// One agent per live room, over any number of replicas.
+#[derive(Debug, Parser)]
+#[command(name = "greenroom", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The settings' file; without it, the one that `GREENROOM_CONFIG` names. See config.default.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a replica
+    Serve,
+    /// Run everything on this machine, with a Redis of its own and a simulated provider
+    Dev(DevArgs),
+    /// Bring the Redis schema up to this version
+    Migrate,
+    /// Print the Redis keys of things, such as room:lobby
+    Key(KeyArgs),
+    /// Check settings, Redis and provider, and say what is wrong
+    Doctor,
+    /// Say why a room has, or has no, agent
+    Explain(ExplainArgs),
+}
+
+/// The arguments of `greenroom dev`.
+#[derive(Debug, clap::Args)]
+pub struct DevArgs {
+    /// How many replicas to run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub replicas: u16,
+    /// Where the first replica listens; without it, what the settings say
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// The arguments of `greenroom key`.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// Kind and name, such as room:lobby
+    #[arg(required = true, value_name = "KIND:NAME")]
+    pub things: Vec<String>,
+}
+
+/// The arguments of `greenroom explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// The room's name
+    pub room: String,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Anything else.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+impl CliError {
+    /// What a script sees.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(EXIT_USAGE),
+            Self::Failed(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// The failure with its causes, for a person.
+    pub fn report(&self) -> String {
+        let first: &dyn std::error::Error = self;
+        let causes = std::iter::successors(Some(first), |cause| cause.source());
+        format!("greenroom: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+}
+
+/// Loads the settings and does what was asked. `env` is the process's environment.
+pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Result<(), CliError> {
+    let config = Config::load(cli.config.as_deref(), env)?;
+    match cli.command {
+        Command::Serve => serve::run(config).await,
+        Command::Dev(args) => dev::run(config, args).await,
+        Command::Migrate => migrate::run(config).await,
+        Command::Key(args) => key::run(config, args).await,
+        Command::Doctor => doctor::run(config).await,
+        Command::Explain(args) => explain::run(config, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_take_their_arguments() {
+        let cli = parse("greenroom dev --replicas 3 --listen 127.0.0.1:0 --config x.toml").expect("parsed");
+        assert_eq!(cli.config, Some(PathBuf::from("x.toml")));
+        assert!(matches!(cli.command, Command::Dev(DevArgs { replicas: 3, listen: Some(_) })));
+        let cli = parse("greenroom key room:lobby room:a").expect("parsed");
+        assert!(matches!(cli.command, Command::Key(KeyArgs { things }) if things == ["room:lobby", "room:a"]));
+        let cli = parse("greenroom explain lobby").expect("parsed");
+        assert!(matches!(cli.command, Command::Explain(ExplainArgs { room }) if room == "lobby"));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_two() {
+        for (line, kind) in [
+            ("greenroom dev --replicas 0", ErrorKind::ValueValidation),
+            ("greenroom key", ErrorKind::MissingRequiredArgument),
+            ("greenroom sevre", ErrorKind::InvalidSubcommand),
+            ("greenroom", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!((error.kind(), error.exit_code()), (kind, i32::from(EXIT_USAGE)), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_be_used_are_not_a_failure_of_the_command() {
+        let env = [("AGENT_TTL_SECONDS".to_owned(), "soon".to_owned())];
+        let error = run(parse("greenroom doctor").expect("parsed"), env.into_iter()).await.expect_err("refused");
+        assert_eq!(error.exit_code(), ExitCode::from(EXIT_USAGE));
+        assert!(error.report().contains("AGENT_TTL_SECONDS"), "{}", error.report());
+    }
+
+    #[test]
+    fn a_report_names_every_cause_once() {
+        let cause = anyhow::anyhow!("connection refused").context("Redis is not reachable");
+        let error = CliError::from(cause);
+        assert_eq!(error.report(), "greenroom: Redis is not reachable: connection refused");
+        assert_eq!(error.exit_code(), ExitCode::FAILURE);
+    }
+}

@@ -1,0 +1,109 @@
+//! Which settings depend on each other.
+
+use super::error::Problem;
+use super::rules::{self, Leaf};
+use super::{Config, ProviderKind};
+
+/// The settings without which there is no LiveKit.
+const CREDENTIALS: [&str; 3] = ["livekit.url", "livekit.api_key", "livekit.api_secret"];
+
+/// All that does not go together.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let Config { server, livekit, dispatch, leader, .. } = config;
+    let mut checks = Checks::new();
+
+    let set = [livekit.url.is_some(), livekit.api_key.is_some(), livekit.api_secret.is_some()];
+    checks.credentials(set == [true; 3] || set == [false; 3], "must be set all three, or none");
+
+    let drain = ("server.drain_ms", server.drain_ms);
+    checks.at_most(drain, ("server.grace_ms", server.grace_ms), "which includes it");
+
+    let window = ("dispatch.liveness_window_ms", dispatch.liveness_window_ms);
+    let believed = ("dispatch.heartbeat_believed_ms", dispatch.heartbeat_believed_ms);
+    let check = ("dispatch.check_interval_ms", dispatch.check_interval_ms);
+    checks.below(check, window, "or agents lapse between two checks");
+    let heartbeat = ("dispatch.heartbeat_interval_ms", dispatch.heartbeat_interval_ms);
+    checks.below(heartbeat, believed, "or agents count as lost between two reports");
+    checks.at_most(believed, window, "or a silent agent would be handed out");
+
+    let with_job = ("dispatch.join_deadline_with_job_ms", dispatch.join_deadline_with_job_ms);
+    checks.at_most(("dispatch.join_deadline_ms", dispatch.join_deadline_ms), with_job, "for a job can only add time");
+
+    let budget = ("dispatch.creation_budget_ms", dispatch.creation_budget_ms);
+    let call = ("livekit.call_timeout_ms", livekit.call_timeout_ms);
+    checks.at_most(call, budget, "or one call could use it up");
+    // Each wait is twice the one before, so all of them are the first × (2^retries − 1).
+    let waits = 1u64.checked_shl(dispatch.creation_retries).map_or(u64::MAX, |power| power - 1);
+    let waits_ms = dispatch.creation_backoff_ms.saturating_mul(waits);
+    checks.at_most(
+        ("dispatch.creation_backoff_ms", waits_ms),
+        budget,
+        "all waits of dispatch.creation_retries together",
+    );
+
+    let lease = ("leader.lease_ms", leader.lease_ms);
+    let scan = ("leader.scan_interval_ms", leader.scan_interval_ms);
+    checks.at_most(("dispatch.claim_ms", dispatch.claim_ms), lease, "or a new leader meets claims of before its time");
+    let renewals = ("leader.renew_ms", leader.renew_ms.saturating_mul(2));
+    checks.at_most(renewals, lease, "twice over, so that one renewal may fail");
+    checks.below(scan, lease, "or every term begins with a break");
+    let cleanup = ("dispatch.cleanup_interval_ms", dispatch.cleanup_interval_ms);
+    checks.at_most(scan, cleanup, "or what is due waits longer than it may");
+    checks.problems
+}
+
+/// What a replica that serves needs besides.
+pub(super) fn check_serving(config: &Config) -> Vec<Problem> {
+    let mut checks = Checks::new();
+    let holds = config.dispatch.provider != ProviderKind::LiveKit || config.livekit.credentials().is_some();
+    let provider = checks.named("dispatch.provider");
+    checks.credentials(holds, &format!("must be set, since {provider} is livekit"));
+    checks.problems
+}
+
+/// A setting's path and its value, or what follows from it.
+type Setting = (&'static str, u64);
+
+struct Checks {
+    leaves: Vec<Leaf>,
+    problems: Vec<Problem>,
+}
+
+impl Checks {
+    fn new() -> Self {
+        Self { leaves: rules::leaves(), problems: Vec::new() }
+    }
+
+    fn at_most(&mut self, what: Setting, limit: Setting, why: &str) {
+        if what.1 > limit.1 {
+            self.complain(what, "at most", limit, why);
+        }
+    }
+
+    fn below(&mut self, what: Setting, limit: Setting, why: &str) {
+        if what.1 >= limit.1 {
+            self.complain(what, "less than", limit, why);
+        }
+    }
+
+    fn complain(&mut self, what: Setting, how: &str, limit: Setting, why: &str) {
+        let (name, other) = (self.named(what.0), self.named(limit.0));
+        let text = format!("{name} makes {}; it must be {how} {other}, now {}: {why}", what.1, limit.1);
+        self.problems.push(Problem { name: what.0.to_owned(), text });
+    }
+
+    fn credentials(&mut self, holds: bool, text: &str) {
+        if !holds {
+            let text = format!("{} {text}", CREDENTIALS.map(|path| self.named(path)).join(", "));
+            self.problems.push(Problem { name: CREDENTIALS[0].to_owned(), text });
+        }
+    }
+
+    /// The setting with its variable.
+    fn named(&self, path: &str) -> String {
+        match self.leaves.iter().find(|leaf| leaf.path() == path).and_then(|leaf| leaf.variable) {
+            Some(variable) => format!("{path} (variable {variable})"),
+            None => path.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What each setting may be.
+
+use confique::Config as _;
+use confique::meta::FieldKind;
+use tracing_subscriber::EnvFilter;
+
+use super::Config;
+use crate::name::Name;
+
+/// What values a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rule {
+    /// A whole number within these bounds, both included.
+    Whole(i64, i64),
+    /// An IP address with a port.
+    Address,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// An address that starts with one of these.
+    Url(&'static [&'static str]),
+    /// The same, never shown.
+    SecretUrl(&'static [&'static str]),
+    /// Text without spaces or control characters, as it stands in a header.
+    Token,
+    /// The same, never shown.
+    SecretToken,
+    /// A name of letters, digits, `_`, `.` and `-`.
+    Name,
+    /// Directives for the log.
+    Filter,
+    /// The tables of single agents.
+    Agents,
+}
+
+const HTTP: &[&str] = &["http://", "https://"];
+const LIVEKIT: &[&str] = &["https://", "http://", "wss://", "ws://"];
+const REDIS: &[&str] = &["redis://", "rediss://", "redis+unix://", "unix://"];
+const RETURN_POLICIES: &[&str] = &["reported", "always", "never"];
+
+/// Every setting has a row; a test sees to it.
+const RULES: &[(&str, Rule)] = &[
+    ("server.listen", Rule::Address),
+    ("server.public_url", Rule::Url(HTTP)),
+    ("server.api_key", Rule::SecretToken),
+    ("server.http_request_timeout_ms", Rule::Whole(100, 600_000)),
+    ("server.header_read_timeout_ms", Rule::Whole(100, 600_000)),
+    ("server.idle_timeout_ms", Rule::Whole(100, 3_600_000)),
+    ("server.body_bytes_max", Rule::Whole(1024, 16_777_216)),
+    ("server.connections_max", Rule::Whole(1, 1_000_000)),
+    ("server.drain_ms", Rule::Whole(0, 600_000)),
+    ("server.grace_ms", Rule::Whole(0, 3_600_000)),
+    ("redis.url", Rule::SecretUrl(REDIS)),
+    ("redis.command_timeout_ms", Rule::Whole(10, 60_000)),
+    ("redis.exclusive_connections_max", Rule::Whole(1, 1_000)),
+    ("redis.shards", Rule::Whole(1, 1_024)),
+    ("livekit.url", Rule::Url(LIVEKIT)),
+    ("livekit.api_key", Rule::Token),
+    ("livekit.api_secret", Rule::SecretToken),
+    ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
+    ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
+    ("dispatch.default_agent", Rule::Name),
+    ("dispatch.ttl_seconds", TTL),
+    ("dispatch.cleanup_interval_ms", Rule::Whole(10, 3_600_000)),
+    ("dispatch.liveness_window_ms", Rule::Whole(100, 600_000)),
+    ("dispatch.check_interval_ms", Rule::Whole(100, 600_000)),
+    ("dispatch.heartbeat_interval_ms", Rule::Whole(100, 60_000)),
+    ("dispatch.heartbeat_believed_ms", Rule::Whole(100, 600_000)),
+    ("dispatch.return_policy", Rule::Word(RETURN_POLICIES)),
+    ("dispatch.join_deadline_ms", Rule::Whole(100, 600_000)),
+    ("dispatch.join_deadline_with_job_ms", Rule::Whole(100, 3_600_000)),
+    ("dispatch.creation_budget_ms", Rule::Whole(100, 600_000)),
+    ("dispatch.creation_retries", Rule::Whole(0, 10)),
+    ("dispatch.creation_backoff_ms", Rule::Whole(1, 60_000)),
+    ("dispatch.claim_ms", Rule::Whole(100, 60_000)),
+    ("dispatch.failure_hold_ms", Rule::Whole(1_000, 5_000)),
+    ("dispatch.quick_tries", Rule::Whole(0, 100)),
+    ("dispatch.slow_try_interval_ms", Rule::Whole(100, 3_600_000)),
+    ("dispatch.provider_concurrency_max", Rule::Whole(1, 10_000)),
+    ("dispatch.agents", Rule::Agents),
+    ("leader.lease_ms", Rule::Whole(100, 60_000)),
+    ("leader.renew_ms", Rule::Whole(10, 30_000)),
+    ("leader.scan_interval_ms", Rule::Whole(10, 60_000)),
+    ("log.filter", Rule::Filter),
+    ("log.format", Rule::Word(&["json", "text"])),
+];
+
+const TTL: Rule = Rule::Whole(1, 604_800);
+
+/// The settings within `[dispatch.agents.NAME]`.
+pub(super) const AGENT_RULES: &[(&str, Rule)] = &[("return_policy", Rule::Word(RETURN_POLICIES)), ("ttl_seconds", TTL)];
+
+/// A setting as the structs declare it.
+#[derive(Debug, Clone)]
+pub(super) struct Leaf {
+    /// The section.
+    pub(super) section: &'static str,
+    /// The name in the section.
+    pub(super) key: &'static str,
+    /// The variable, if it has one.
+    pub(super) variable: Option<&'static str>,
+}
+
+impl Leaf {
+    /// `section.key`
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+}
+
+/// Every setting of the structs, in their order.
+pub(super) fn leaves() -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    for section in Config::META.fields {
+        let FieldKind::Nested { meta } = section.kind else { continue };
+        for field in meta.fields {
+            let FieldKind::Leaf { env, .. } = field.kind else { continue };
+            leaves.push(Leaf { section: section.name, key: field.name, variable: env });
+        }
+    }
+    leaves
+}
+
+/// The rule of the setting, which must be one.
+pub(super) fn rule_of(path: &str) -> Option<Rule> {
+    RULES.iter().find(|(name, _)| *name == path).map(|(_, rule)| *rule)
+}
+
+impl Rule {
+    /// A variable's text as the value that it means. What means none stays text, and is then refused.
+    pub(super) fn read(self, text: &str) -> toml::Value {
+        match self {
+            Self::Whole(..) => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Integer),
+            _ => toml::Value::from(text),
+        }
+    }
+
+    /// Whether the value is allowed.
+    pub(super) fn allows(self, value: &toml::Value) -> bool {
+        if let Self::Whole(min, max) = self {
+            return value.as_integer().is_some_and(|number| (min..=max).contains(&number));
+        }
+        let Some(text) = value.as_str() else { return false };
+        match self {
+            Self::Whole(..) | Self::Agents => false,
+            Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
+            Self::Word(words) => words.contains(&text),
+            Self::Url(starts) | Self::SecretUrl(starts) => {
+                is_token(text)
+                    && starts.iter().any(|start| text.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
+            }
+            Self::Token | Self::SecretToken => is_token(text),
+            Self::Name => Name::strict(text).is_ok(),
+            Self::Filter => EnvFilter::try_new(text).is_ok(),
+        }
+    }
+
+    /// What is allowed, after "must be"; `key` tells the unit.
+    pub(super) fn wants(self, key: &str) -> String {
+        match self {
+            Self::Whole(min, max) => format!("a whole number from {min} to {max}{}", unit(key)),
+            Self::Address => "an IP address and a port, such as 127.0.0.1:8080".to_owned(),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Url(starts) | Self::SecretUrl(starts) => format!("an address that starts with {}", starts.join(", ")),
+            Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
+            Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
+            Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
+            Self::Agents => "a table of agents, such as [dispatch.agents.assistant]".to_owned(),
+        }
+    }
+
+    /// Whether the value must not be shown.
+    pub(super) fn is_secret(self) -> bool {
+        matches!(self, Self::SecretUrl(_) | Self::SecretToken)
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn unit(key: &str) -> &'static str {
+    if key.ends_with("_ms") {
+        " (milliseconds)"
+    } else if key.ends_with("_seconds") {
+        " (seconds)"
+    } else if key.ends_with("_bytes_max") {
+        " (bytes)"
+    } else {
+        ""
+    }
+}

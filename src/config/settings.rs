@@ -1,0 +1,317 @@
+//! The sections of the settings as the code uses them.
+//!
+//! The defaults are not here: `config.default.toml` is the only place that has them. A field's
+//! name is its name in the file, and `env` the name of its variable.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use confique::Config as Section;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// `[server]`: how a replica is reached, and how it stops.
+#[derive(Debug, Clone, Section)]
+pub struct Server {
+    /// Where it listens.
+    #[config(env = "GREENROOM_LISTEN")]
+    pub listen: SocketAddr,
+    /// As it was set; see [`Server::public_url`].
+    #[config(env = "GREENROOM_SERVER_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// What callers show; none lets everybody in.
+    #[config(env = "GREENROOM_API_KEY")]
+    pub api_key: Option<SecretString>,
+    /// How long a request may take in all.
+    #[config(env = "GREENROOM_SERVER_HTTP_REQUEST_TIMEOUT_MS")]
+    pub http_request_timeout_ms: u64,
+    /// How long the headers of a request may take.
+    #[config(env = "GREENROOM_SERVER_HEADER_READ_TIMEOUT_MS")]
+    pub header_read_timeout_ms: u64,
+    /// How long a connection stays open between requests.
+    #[config(env = "GREENROOM_SERVER_IDLE_TIMEOUT_MS")]
+    pub idle_timeout_ms: u64,
+    /// The largest body of a request.
+    #[config(env = "GREENROOM_SERVER_BODY_BYTES_MAX")]
+    pub body_bytes_max: usize,
+    /// The most connections at once.
+    #[config(env = "GREENROOM_SERVER_CONNECTIONS_MAX")]
+    pub connections_max: usize,
+    /// How long the replica is unready before it stops accepting.
+    #[config(env = "GREENROOM_SERVER_DRAIN_MS")]
+    pub drain_ms: u64,
+    /// How long what is under way may take after the signal to stop.
+    #[config(env = "GREENROOM_SERVER_GRACE_MS")]
+    pub grace_ms: u64,
+}
+
+/// `[redis]`: where the state is.
+#[derive(Debug, Clone, Section)]
+pub struct Redis {
+    /// May hold a password.
+    #[config(env = "REDIS_URL")]
+    pub url: SecretString,
+    /// How long a command or script may take.
+    #[config(env = "GREENROOM_REDIS_COMMAND_TIMEOUT_MS")]
+    pub command_timeout_ms: u64,
+    /// The most connections that one call has for itself.
+    #[config(env = "GREENROOM_REDIS_EXCLUSIVE_CONNECTIONS_MAX")]
+    pub exclusive_connections_max: usize,
+    /// The number of logical shards.
+    #[config(env = "GREENROOM_REDIS_SHARDS")]
+    pub shards: u16,
+}
+
+/// `[livekit]`: the LiveKit server. The first three are all set, or none is.
+#[derive(Debug, Clone, Section)]
+pub struct LiveKit {
+    /// The server's address.
+    #[config(env = "LIVEKIT_URL")]
+    pub url: Option<String>,
+    /// The API key.
+    #[config(env = "LIVEKIT_API_KEY")]
+    pub api_key: Option<String>,
+    /// The secret that belongs to the key.
+    #[config(env = "LIVEKIT_API_SECRET")]
+    pub api_secret: Option<SecretString>,
+    /// How long one call may take.
+    #[config(env = "GREENROOM_LIVEKIT_CALL_TIMEOUT_MS")]
+    pub call_timeout_ms: u64,
+}
+
+/// `[dispatch]`: when an agent is reused, made again and ended.
+#[derive(Debug, Clone, Section)]
+pub struct Dispatch {
+    /// Who serves dispatches.
+    #[config(env = "GREENROOM_DISPATCH_PROVIDER")]
+    pub provider: ProviderKind,
+    /// The agent of callers that name none.
+    #[config(env = "GREENROOM_DEFAULT_AGENT")]
+    pub default_agent: Option<String>,
+    /// How long a dispatch outlives its creation or the last person; see [`Dispatch::ttl_seconds_of`].
+    #[config(env = "AGENT_TTL_SECONDS")]
+    pub ttl_seconds: u32,
+    /// The longest that a due dispatch may wait.
+    #[config(env = "CLEANUP_INTERVAL_MS")]
+    pub cleanup_interval_ms: u64,
+    /// How long an agent that was seen alive is believed to live.
+    #[config(env = "GREENROOM_DISPATCH_LIVENESS_WINDOW_MS")]
+    pub liveness_window_ms: u64,
+    /// How often a dispatch with people is verified.
+    #[config(env = "GREENROOM_DISPATCH_CHECK_INTERVAL_MS")]
+    pub check_interval_ms: u64,
+    /// How often agents are asked to report.
+    #[config(env = "GREENROOM_DISPATCH_HEARTBEAT_INTERVAL_MS")]
+    pub heartbeat_interval_ms: u64,
+    /// How long a report is believed.
+    #[config(env = "GREENROOM_DISPATCH_HEARTBEAT_BELIEVED_MS")]
+    pub heartbeat_believed_ms: u64,
+    /// What a person gets who comes back to an empty room; see [`Dispatch::return_policy_of`].
+    #[config(env = "GREENROOM_DISPATCH_RETURN_POLICY")]
+    pub return_policy: ReturnPolicy,
+    /// How long a dispatch may show neither job nor agent.
+    #[config(env = "GREENROOM_DISPATCH_JOIN_DEADLINE_MS")]
+    pub join_deadline_ms: u64,
+    /// How long the agent may take once there is a job.
+    #[config(env = "GREENROOM_DISPATCH_JOIN_DEADLINE_WITH_JOB_MS")]
+    pub join_deadline_with_job_ms: u64,
+    /// How long a creation may take in all.
+    #[config(env = "GREENROOM_DISPATCH_CREATION_BUDGET_MS")]
+    pub creation_budget_ms: u64,
+    /// How often a failed creation is tried again.
+    #[config(env = "GREENROOM_DISPATCH_CREATION_RETRIES")]
+    pub creation_retries: u32,
+    /// The wait before the first retry; it doubles with each.
+    #[config(env = "GREENROOM_DISPATCH_CREATION_BACKOFF_MS")]
+    pub creation_backoff_ms: u64,
+    /// How long a claim holds without being renewed.
+    #[config(env = "GREENROOM_DISPATCH_CLAIM_MS")]
+    pub claim_ms: u64,
+    /// How long a failure answers for those who wait.
+    #[config(env = "GREENROOM_DISPATCH_FAILURE_HOLD_MS")]
+    pub failure_hold_ms: u64,
+    /// How many new dispatches follow each other quickly.
+    #[config(env = "GREENROOM_DISPATCH_QUICK_TRIES")]
+    pub quick_tries: u32,
+    /// How often a degraded dispatch is tried again.
+    #[config(env = "GREENROOM_DISPATCH_SLOW_TRY_INTERVAL_MS")]
+    pub slow_try_interval_ms: u64,
+    /// The most calls to the provider at once.
+    #[config(env = "GREENROOM_DISPATCH_PROVIDER_CONCURRENCY_MAX")]
+    pub provider_concurrency_max: usize,
+    /// What differs for single agents, by name.
+    pub agents: BTreeMap<String, AgentSettings>,
+}
+
+/// `[leader]`: the elected replica.
+#[derive(Debug, Clone, Section)]
+pub struct Leader {
+    /// How long a replica leads without renewing.
+    #[config(env = "GREENROOM_LEADER_LEASE_MS")]
+    pub lease_ms: u64,
+    /// How often it renews.
+    #[config(env = "GREENROOM_LEADER_RENEW_MS")]
+    pub renew_ms: u64,
+    /// How often it looks for what is due.
+    #[config(env = "GREENROOM_LEADER_SCAN_INTERVAL_MS")]
+    pub scan_interval_ms: u64,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, Section)]
+pub struct Log {
+    /// Levels, by module where wanted.
+    #[config(env = "GREENROOM_LOG_FILTER")]
+    pub filter: String,
+    /// How a line looks.
+    #[config(env = "GREENROOM_LOG_FORMAT")]
+    pub format: LogFormat,
+}
+
+/// `[dispatch.agents.NAME]`: what differs for one agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSettings {
+    /// Instead of `dispatch.return_policy`.
+    pub return_policy: Option<ReturnPolicy>,
+    /// Instead of `dispatch.ttl_seconds`.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// Who serves dispatches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// A LiveKit server.
+    LiveKit,
+    /// A simulation within the process.
+    Simulated,
+}
+
+/// What a person gets who comes back to an empty room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReturnPolicy {
+    /// The same agent if it reports that it lives, else a new one.
+    Reported,
+    /// The same agent.
+    Always,
+    /// A new agent.
+    Never,
+}
+
+impl ReturnPolicy {
+    /// The word for it in settings and in Redis.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The three settings without which there is no LiveKit.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveKitCredentials<'a> {
+    /// The server's address.
+    pub url: &'a str,
+    /// The API key.
+    pub api_key: &'a str,
+    /// The secret that belongs to the key.
+    pub api_secret: &'a SecretString,
+}
+
+impl Server {
+    /// Where agents and pages reach this replica or the balancer before it; without a `/` at the end.
+    pub fn public_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen),
+        }
+    }
+}
+
+impl LiveKit {
+    /// The server and its key; `None` where no LiveKit is used.
+    pub fn credentials(&self) -> Option<LiveKitCredentials<'_>> {
+        Some(LiveKitCredentials {
+            url: self.url.as_deref()?,
+            api_key: self.api_key.as_deref()?,
+            api_secret: self.api_secret.as_ref()?,
+        })
+    }
+}
+
+impl Dispatch {
+    /// The time to live of the agent's dispatches.
+    pub fn ttl_seconds_of(&self, agent: &str) -> u32 {
+        self.agents.get(agent).and_then(|own| own.ttl_seconds).unwrap_or(self.ttl_seconds)
+    }
+
+    /// What a person gets from this agent who comes back to an empty room.
+    pub fn return_policy_of(&self, agent: &str) -> ReturnPolicy {
+        self.agents.get(agent).and_then(|own| own.return_policy).unwrap_or(self.return_policy)
+    }
+}
+
+/// Gives each time among the settings a method that returns it as a [`Duration`].
+macro_rules! durations {
+    ($($section:ident { $($name:ident = $constructor:ident($field:ident),)+ })+) => {
+        $(impl $section {
+            $(
+                #[doc = concat!("`", stringify!($field), "` as a duration.")]
+                pub fn $name(&self) -> Duration {
+                    Duration::$constructor(self.$field.into())
+                }
+            )+
+        })+
+    };
+}
+
+durations! {
+    Server {
+        http_request_timeout = from_millis(http_request_timeout_ms),
+        header_read_timeout = from_millis(header_read_timeout_ms),
+        idle_timeout = from_millis(idle_timeout_ms),
+        drain = from_millis(drain_ms),
+        grace = from_millis(grace_ms),
+    }
+    Redis {
+        command_timeout = from_millis(command_timeout_ms),
+    }
+    LiveKit {
+        call_timeout = from_millis(call_timeout_ms),
+    }
+    Dispatch {
+        ttl = from_secs(ttl_seconds),
+        cleanup_interval = from_millis(cleanup_interval_ms),
+        liveness_window = from_millis(liveness_window_ms),
+        check_interval = from_millis(check_interval_ms),
+        heartbeat_interval = from_millis(heartbeat_interval_ms),
+        heartbeat_believed = from_millis(heartbeat_believed_ms),
+        join_deadline = from_millis(join_deadline_ms),
+        join_deadline_with_job = from_millis(join_deadline_with_job_ms),
+        creation_budget = from_millis(creation_budget_ms),
+        creation_backoff = from_millis(creation_backoff_ms),
+        claim = from_millis(claim_ms),
+        failure_hold = from_millis(failure_hold_ms),
+        slow_try_interval = from_millis(slow_try_interval_ms),
+    }
+    Leader {
+        lease = from_millis(lease_ms),
+        renew = from_millis(renew_ms),
+        scan_interval = from_millis(scan_interval_ms),
+    }
+}
