@@ -1,0 +1,100 @@
+//! The domain on a real Redis and the simulated provider, without HTTP.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use greenroom::background::{self, BackgroundOptions};
+use greenroom::dispatch::{Acquire, Acquired, Dispatch, Dispatches, Place, Settings, TokenMint, Which};
+use greenroom::name::Name;
+use greenroom::provider::Provider;
+use greenroom::provider::simulated::{Simulated, SimulatedOptions};
+use greenroom::store::Hints;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::support::{eventually, redis::TestRedis};
+
+struct Replica {
+    dispatches: Dispatches,
+    _stop: DropGuard,
+}
+
+async fn replica(redis: &TestRedis, simulated: &Simulated, settings: Settings) -> Replica {
+    let store = redis.store().await;
+    let (hints, stop) = (Hints::default(), CancellationToken::new());
+    let provider = Provider::Simulated(simulated.clone());
+    let mint = TokenMint::new("secret");
+    let work = TaskTracker::new();
+    let dispatches = Dispatches::new(store.clone(), provider, settings, mint, hints.clone(), work);
+    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &stop);
+    Replica { dispatches, _stop: stop.drop_guard() }
+}
+
+fn place(room: &str) -> Place {
+    Place {
+        tenant: Name::default_tenant(),
+        room: Name::room(room).expect("a name"),
+        agent: Name::strict("guide").expect("a name"),
+    }
+}
+
+fn ask(room: &str) -> Acquire {
+    Acquire { place: place(room), metadata: String::new(), ttl_seconds: None, patience: Duration::from_secs(10) }
+}
+
+fn unpack(acquired: Acquired) -> (Dispatch, bool) {
+    match acquired {
+        Acquired::Created(dispatch) => (dispatch, false),
+        Acquired::Reused(dispatch) => (dispatch, true),
+        Acquired::Pending(dispatch) => panic!("still pending: {dispatch:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_of_three_replicas_get_one_dispatch() {
+    let redis = TestRedis::start().await;
+    let options = SimulatedOptions { call_delay: Duration::from_millis(20), ..SimulatedOptions::default() };
+    let simulated = Simulated::new(&options);
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(replica(&redis, &simulated, Settings::default()).await);
+    }
+    let calls: Vec<_> = (0..300)
+        .map(|n: usize| {
+            let dispatches = replicas[n % 3].dispatches.clone();
+            tokio::spawn(async move { dispatches.acquire(ask("lobby")).await })
+        })
+        .collect();
+    let mut ids = HashSet::new();
+    let mut created = 0;
+    for call in calls {
+        let (dispatch, reused) = unpack(call.await.expect("no panic").expect("an answer"));
+        ids.insert(dispatch.id);
+        created += usize::from(!reused);
+    }
+    assert_eq!((ids.len(), created), (1, 1));
+    assert_eq!(simulated.dispatches_made(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_nobody_enters_is_cleaned_up() {
+    let redis = TestRedis::start().await;
+    let simulated = Simulated::new(&SimulatedOptions::default());
+    let replica = replica(&redis, &simulated, Settings { ttl_seconds: 1, ..Settings::default() }).await;
+    let (dispatch, reused) = unpack(replica.dispatches.acquire(ask("lobby")).await.expect("an answer"));
+    assert!(!reused);
+    let tenant = Name::default_tenant();
+    eventually("the dispatch is forgotten", async || {
+        replica.dispatches.get(&tenant, Which::Id(dispatch.id)).await.is_err().then_some(())
+    })
+    .await;
+    let look = Provider::Simulated(simulated).look("lobby", true).await.expect("a look");
+    assert_eq!(look.dispatches.unwrap_or_default(), vec![]);
+    // What is left is remembered for an hour at most, or is the house's own.
+    let keys: Vec<String> = redis.run(&["KEYS", "gr:*"]).await;
+    for key in keys {
+        let ttl: i64 = redis.run(&["TTL", &key]).await;
+        let own = ["shard", "leader", "schema", "events"].iter().any(|own| key.ends_with(own));
+        assert!(own || (1..=3600).contains(&ttl), "{key} is left behind with a TTL of {ttl} s");
+    }
+}

@@ -1,0 +1,20 @@
+//! What the tests stand on: a `redis-server` of their own, and waiting for a condition.
+
+use std::time::{Duration, Instant};
+
+pub(crate) mod redis;
+
+/// How long a test waits for what should happen: generous, for no test asserts a speed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is an answer; fails the test when there is none in time.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
