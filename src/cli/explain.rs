@@ -1,8 +1,41 @@
-//! `greenroom explain`: why a room has, or has no, agent.
-use super::{CliError, ExplainArgs};
-use crate::config::Config;
+//! `greenroom explain lobby`: why a room has, or has no, agent.
 
-#[expect(clippy::unused_async, reason = "the outline comes first")]
-pub(super) async fn run(_config: Config, _args: ExplainArgs) -> Result<(), CliError> {
-    Err(anyhow::anyhow!("`greenroom explain` is not wired yet").into())
+use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat};
+
+use super::{CliError, ExplainArgs, say};
+use crate::app::store_options;
+use crate::config::Config;
+use crate::dispatch;
+use crate::name::Name;
+use crate::store::Store;
+
+pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliError> {
+    let room = Name::room(args.room).context("the room's name")?;
+    let store = Store::connect(&store_options(&config)).await.context("Redis")?;
+    let (dispatches, steps) =
+        dispatch::explain(&store, &Name::default_tenant(), &room).await.map_err(anyhow::Error::from)?;
+    for step in &steps {
+        say(&format!("{}  {:<9} {:<16} {}  {}", time(step.at_ms), step.state, step.reason, step.agent, step.dispatch_id))?;
+    }
+    if dispatches.is_empty() {
+        say("no agent: nobody has asked for one, or its dispatch has ended")?;
+    }
+    for found in &dispatches {
+        let expiry = found.ttl_expires_at_ms.map_or_else(|| "never".to_owned(), time);
+        say(&format!(
+            "{} {} because of {}: {} people, {} tries, expires {expiry}",
+            found.place.agent,
+            found.state.as_str(),
+            found.reason,
+            found.participant_count,
+            found.tries
+        ))?;
+    }
+    Ok(())
+}
+
+fn time(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
+    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
 }

@@ -1,8 +1,59 @@
-//! `greenroom key`: the Redis keys of things.
-use super::{CliError, KeyArgs};
-use crate::config::Config;
+//! `greenroom key room:lobby`: where a thing is in Redis, for `redis-cli`.
 
-#[expect(clippy::unused_async, reason = "the outline comes first")]
-pub(super) async fn run(_config: Config, _args: KeyArgs) -> Result<(), CliError> {
-    Err(anyhow::anyhow!("`greenroom key` is not wired yet").into())
+use anyhow::Context as _;
+
+use super::{CliError, KeyArgs, say};
+use crate::app::store_options;
+use crate::config::Config;
+use crate::id::DispatchId;
+use crate::name::Name;
+use crate::store::Store;
+use crate::store::keys::{Shard, shard_of_room};
+
+pub(super) async fn run(config: Config, args: KeyArgs) -> Result<(), CliError> {
+    let options = store_options(&config);
+    // The store's own number of shards, where it can be asked; else that of the settings.
+    let shards = match Store::connect(&options).await {
+        Ok(store) => store.shards(),
+        Err(_) => options.shards,
+    };
+    for thing in &args.things {
+        for key in keys_of(thing, shards)? {
+            say(&key)?;
+        }
+    }
+    Ok(())
+}
+
+fn keys_of(thing: &str, shards: u16) -> anyhow::Result<Vec<String>> {
+    let usage = "write room:NAME, room:NAME:AGENT or dispatch:ID";
+    let (kind, name) = thing.split_once(':').with_context(|| format!("{thing}: {usage}"))?;
+    match kind {
+        "room" => {
+            let (room, agent) = name.rsplit_once(':').map_or((name, "*"), |(room, agent)| (room, agent));
+            let (tenant, room) = (Name::default_tenant(), Name::room(room).with_context(|| format!("room {room}"))?);
+            let shard = Shard(shard_of_room(&tenant, &room, shards));
+            let dispatch = format!("{}dispatch:{}:{}:{agent}", shard.prefix(), tenant.encoded(), room.encoded());
+            Ok(vec![dispatch, shard.people(&tenant, &room)])
+        }
+        "dispatch" => {
+            let id: DispatchId = name.parse().with_context(|| format!("{name}: {usage}"))?;
+            Ok(vec![Shard(id.shard()).id(id)])
+        }
+        _ => anyhow::bail!("{kind} is not known: {usage}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prints_what_redis_has() {
+        let keys = keys_of("room:lobby:guide", 32).expect("keys");
+        assert_eq!(keys, ["gr:{9}:dispatch:default:lobby:guide", "gr:{9}:people:default:lobby"]);
+        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], "gr:{9}:dispatch:default:lobby:*");
+        assert!(keys_of("lobby", 32).is_err());
+        assert!(keys_of("pool:x", 32).is_err());
+    }
 }

@@ -3,10 +3,12 @@
 //! Answers go to standard output, everything else to standard error. Exit codes: 0 done,
 //! 1 failed, 2 the arguments or the settings cannot be used.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
@@ -102,6 +104,12 @@ impl CliError {
         let causes = std::iter::successors(Some(first), |cause| cause.source());
         format!("greenroom: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
+}
+
+/// Writes a line to standard output; a reader who has gone away is a failure like any other.
+fn say(line: &str) -> Result<(), CliError> {
+    writeln!(std::io::stdout().lock(), "{line}").context("standard output")?;
+    Ok(())
 }
 
 /// Loads the settings and does what was asked. `env` is the process's environment.

@@ -11,6 +11,8 @@ use confique::Config as Section;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::dispatch::{AgentSettings, ReturnPolicy};
+
 /// `[server]`: how a replica is reached, and how it stops.
 #[derive(Debug, Clone, Section)]
 pub struct Server {
@@ -89,7 +91,7 @@ pub struct Dispatch {
     /// The agent of callers that name none.
     #[config(env = "GREENROOM_DEFAULT_AGENT")]
     pub default_agent: Option<String>,
-    /// How long a dispatch outlives its creation or the last person; see [`Dispatch::ttl_seconds_of`].
+    /// How long a dispatch outlives its creation or the last person.
     #[config(env = "AGENT_TTL_SECONDS")]
     pub ttl_seconds: u32,
     /// The longest that a due dispatch may wait.
@@ -107,7 +109,7 @@ pub struct Dispatch {
     /// How long a report is believed.
     #[config(env = "GREENROOM_DISPATCH_HEARTBEAT_BELIEVED_MS")]
     pub heartbeat_believed_ms: u64,
-    /// What a person gets who comes back to an empty room; see [`Dispatch::return_policy_of`].
+    /// What a person gets who comes back to an empty room.
     #[config(env = "GREENROOM_DISPATCH_RETURN_POLICY")]
     pub return_policy: ReturnPolicy,
     /// How long a dispatch may show neither job nor agent.
@@ -169,16 +171,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// `[dispatch.agents.NAME]`: what differs for one agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentSettings {
-    /// Instead of `dispatch.return_policy`.
-    pub return_policy: Option<ReturnPolicy>,
-    /// Instead of `dispatch.ttl_seconds`.
-    pub ttl_seconds: Option<u32>,
-}
-
 /// Who serves dispatches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -187,29 +179,6 @@ pub enum ProviderKind {
     LiveKit,
     /// A simulation within the process.
     Simulated,
-}
-
-/// What a person gets who comes back to an empty room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReturnPolicy {
-    /// The same agent if it reports that it lives, else a new one.
-    Reported,
-    /// The same agent.
-    Always,
-    /// A new agent.
-    Never,
-}
-
-impl ReturnPolicy {
-    /// The word for it in settings and in Redis.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
 }
 
 /// How a line of the log looks.
@@ -251,18 +220,6 @@ impl LiveKit {
             api_key: self.api_key.as_deref()?,
             api_secret: self.api_secret.as_ref()?,
         })
-    }
-}
-
-impl Dispatch {
-    /// The time to live of the agent's dispatches.
-    pub fn ttl_seconds_of(&self, agent: &str) -> u32 {
-        self.agents.get(agent).and_then(|own| own.ttl_seconds).unwrap_or(self.ttl_seconds)
-    }
-
-    /// What a person gets from this agent who comes back to an empty room.
-    pub fn return_policy_of(&self, agent: &str) -> ReturnPolicy {
-        self.agents.get(agent).and_then(|own| own.return_policy).unwrap_or(self.return_policy)
     }
 }
 

@@ -25,6 +25,6 @@ mod token;
 mod waiting;
 
 pub use model::*;
-pub use service::{Core, Dispatches};
+pub use service::{Core, Dispatches, explain};
 pub use settings::{AgentSettings, ReturnPolicy, Settings, room_timeouts};
 pub use token::TokenMint;

@@ -247,11 +247,9 @@ impl Dispatches {
         Ok(())
     }
 
-    /// Why the room has, or has no, agent: the dispatches it has and the steps that led here, oldest first.
+    /// See [`explain`].
     pub async fn explain(&self, tenant: &Name, room: &Name) -> Result<(Vec<Dispatch>, Vec<Step>), DispatchError> {
-        let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
-        let page = self.list(tenant, filter).await?;
-        Ok((page.dispatches, self.store.steps(tenant, room, EXPLAIN_EVENTS_MAX).await?))
+        explain(&self.store, tenant, room).await
     }
 
     /// Does what a reaper found due.
@@ -268,4 +266,11 @@ impl Dispatches {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// Why the room has, or has no, agent: the dispatches it has, and the steps that led here, oldest first.
+pub async fn explain(store: &Store, tenant: &Name, room: &Name) -> Result<(Vec<Dispatch>, Vec<Step>), DispatchError> {
+    let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+    let page = listing::list(store, tenant, &filter).await?;
+    Ok((page.dispatches, store.steps(tenant, room, EXPLAIN_EVENTS_MAX).await?))
 }

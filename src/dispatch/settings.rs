@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::name::Name;
 use crate::provider::RoomTimeouts;
 use crate::store::{AcquireRules, ObserveRules};
 
 /// What happens when somebody comes back to a room that was empty in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReturnPolicy {
     /// The agent that stayed, if it reports that it lives; else a fresh one.
     #[default]
@@ -29,14 +32,11 @@ impl ReturnPolicy {
         }
     }
 
-    /// The policy of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Reported, Self::Always, Self::Never].into_iter().find(|policy| policy.as_str() == text)
-    }
 }
 
 /// What differs for one agent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AgentSettings {
     /// Its own policy for the return to an empty room.
     pub return_policy: Option<ReturnPolicy>,

@@ -135,6 +135,15 @@ impl Store {
         self.with_connection(async |connection| cmd.query_async(connection).await).await
     }
 
+    /// Redis's clock, in milliseconds since 1970.
+    pub async fn redis_time_ms(&self) -> Result<u64, StoreError> {
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("TIME");
+        let (seconds, micros): (u64, u64) =
+            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
     async fn call<T: FromRedisValue>(
         &self,
         script: &script::Script,

@@ -55,6 +55,18 @@ impl Store {
         Ok(Schema { version, shards, store_id })
     }
 
+    /// The schema as it stands; none in an empty store.
+    pub async fn read_schema(&self) -> Result<Option<Schema>, StoreError> {
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("HMGET").arg(SCHEMA).arg("version").arg("shards").arg("store_id");
+        let found: (Option<u32>, Option<u16>, Option<String>) =
+            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        Ok(match found {
+            (Some(version), Some(shards), Some(store_id)) => Some(Schema { version, shards, store_id }),
+            _ => None,
+        })
+    }
+
     /// Brings the store to this release's version, shard by shard; returns what it is then.
     pub async fn migrate(&self) -> Result<Schema, StoreError> {
         let schema = self.create_schema().await?;

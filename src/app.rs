@@ -1,0 +1,247 @@
+//! One replica, wired: settings → store, provider, domain, background, HTTP.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::background::{self, BackgroundOptions};
+use crate::config::{Config, ProviderKind};
+use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
+use crate::http::{ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
+use crate::lifecycle::{Shutdown, StopOptions, Stopped};
+use crate::name::Name;
+use crate::provider::Provider;
+use crate::provider::livekit::{LiveKit, WebhookError};
+use crate::provider::simulated::{Simulated, SimulatedOptions};
+use crate::store::{Hints, Store, StoreOptions};
+use crate::telemetry::Metrics;
+
+/// How long a page's token lets it join.
+const JOIN_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+/// How long `/v1` waits for a creation before it answers 202.
+const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// Notices of the simulation that may wait to be taken in.
+const NOTICES_MAX: usize = 10_000;
+
+/// A replica that runs.
+#[derive(Debug)]
+pub struct Replica {
+    server: Server,
+    shutdown: Shutdown,
+    background: TaskTracker,
+    stop_background: CancellationToken,
+    stop_options: StopOptions,
+}
+
+/// The provider that the settings ask for.
+pub fn provider(config: &Config) -> anyhow::Result<Provider> {
+    match config.dispatch.provider {
+        ProviderKind::Simulated => Ok(Provider::Simulated(Simulated::new(&SimulatedOptions::default()))),
+        ProviderKind::LiveKit => {
+            let credentials = config.livekit.credentials().context(
+                "LiveKit is not configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, \
+                 or GREENROOM_DISPATCH_PROVIDER=simulated to try greenroom without it",
+            )?;
+            let timeout = config.livekit.call_timeout();
+            Ok(Provider::LiveKit(LiveKit::new(credentials.url, credentials.api_key, credentials.api_secret, timeout)?))
+        }
+    }
+}
+
+/// How the settings say that the store is reached.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        url: config.redis.url.clone(),
+        command_timeout: config.redis.command_timeout(),
+        shards: config.redis.shards,
+        exclusive_connections_max: config.redis.exclusive_connections_max,
+        clock: crate::clock::Clock::Redis,
+    }
+}
+
+impl Replica {
+    /// Starts a replica; returns once it serves.
+    pub async fn start(config: &Config, provider: Provider) -> anyhow::Result<Self> {
+        let store = Store::connect(&store_options(config)).await.context("Redis")?;
+        let shutdown = Shutdown::new();
+        let metrics = Arc::new(Metrics::new());
+        let hints = Hints::default();
+        let dispatches = Dispatches::new(
+            store.clone(),
+            provider.clone(),
+            domain_settings(config),
+            mint(config, &store).await?,
+            hints.clone(),
+            shutdown.tasks().clone(),
+            Arc::clone(&metrics),
+        );
+        let stop_background = CancellationToken::new();
+        if let Provider::Simulated(simulated) = &provider {
+            follow_simulation(simulated, &dispatches, &stop_background);
+        }
+        let options = BackgroundOptions {
+            lease: config.leader.lease(),
+            renew: config.leader.renew(),
+            scan: config.leader.scan_interval(),
+        };
+        let (background, _) = background::start(&store, &dispatches, &hints, &options, &metrics, &stop_background);
+        let state = AppState {
+            dispatches,
+            api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
+            metrics,
+            readiness: readiness(&store),
+            shutdown: shutdown.clone(),
+            livekit: door(config, &provider),
+            settings: http_settings(config)?,
+        };
+        let server_options = ServerOptions {
+            listen: config.server.listen,
+            header_read_timeout: config.server.header_read_timeout(),
+            idle_timeout: config.server.idle_timeout(),
+            connections_max: config.server.connections_max,
+        };
+        let server = Server::start(server_options, router(Arc::new(state)), shutdown.stopping())
+            .await
+            .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+        let stop_options = StopOptions { drain: config.server.drain(), grace: config.server.grace() };
+        tracing::info!(address = %server.address(), provider = provider.name(), "serving");
+        Ok(Self { server, shutdown, background, stop_background, stop_options })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Starts the way out from elsewhere.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Runs until its shutdown began and everything is finished.
+    pub async fn run(self) -> Stopped {
+        let stopped = self.shutdown.finish(self.server.served(), self.stop_options).await;
+        // The leader leads until its work is done, and then hands over.
+        self.stop_background.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.background.wait()).await;
+        stopped
+    }
+}
+
+/// Every replica must make the same tokens, also after Redis came back empty: the LiveKit secret
+/// is what they share. Without LiveKit there is the store's id.
+async fn mint(config: &Config, store: &Store) -> anyhow::Result<TokenMint> {
+    Ok(match config.livekit.credentials() {
+        Some(credentials) => TokenMint::new(credentials.api_secret.expose_secret()),
+        None => TokenMint::new(&store.create_schema().await.context("Redis")?.store_id),
+    })
+}
+
+/// The simulation's notices are what webhooks are otherwise.
+fn follow_simulation(simulated: &Simulated, dispatches: &Dispatches, stop: &CancellationToken) {
+    let (sender, mut notices) = mpsc::channel::<RoomNotice>(NOTICES_MAX);
+    simulated.subscribe(sender);
+    let (running, dispatches) = (simulated.clone(), dispatches.clone());
+    let follow = async move {
+        while let Some(notice) = notices.recv().await {
+            if let Err(error) = dispatches.notice(notice).await {
+                tracing::warn!(%error, "a notice of the simulation was lost; a look will tell");
+            }
+        }
+    };
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = running.run() => {}
+            () = follow => {}
+        }
+    });
+}
+
+fn readiness(store: &Store) -> Readiness {
+    let (redis, schema) = (store.clone(), store.clone());
+    Readiness::new()
+        .with(
+            "redis",
+            Box::new(move || {
+                let redis = redis.clone();
+                async move { redis.ping().await.map_err(|error| error.to_string()) }.boxed()
+            }),
+        )
+        .with(
+            "schema",
+            Box::new(move || {
+                let schema = schema.clone();
+                async move {
+                    let found = schema.create_schema().await.map_err(|error| error.to_string())?;
+                    found.check().map_err(|error| error.to_string())
+                }
+                .boxed()
+            }),
+        )
+}
+
+fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
+    let Provider::LiveKit(livekit) = provider else { return None };
+    let (receiving, minting) = (livekit.clone(), livekit.clone());
+    let timeouts = room_timeouts(config.dispatch.ttl_seconds);
+    Some(LiveKitDoor::new(
+        livekit.url(),
+        move |authorization, body| {
+            receiving.receive(authorization, body).map_err(|error| match error {
+                WebhookError::NotUnderstood { .. } => WebhookRefusal::Unusable(error.to_string()),
+                WebhookError::NotGenuine { .. } => WebhookRefusal::BadSignature(error.to_string()),
+            })
+        },
+        move |request| {
+            minting
+                .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
+                .map(|token| token.expose_secret().to_owned())
+                .map_err(|error| error.to_string())
+        },
+    ))
+}
+
+fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
+    let default_agent = config.dispatch.default_agent.clone().unwrap_or_else(|| "agent".to_owned());
+    Ok(HttpSettings {
+        default_agent: Name::strict(default_agent).context("dispatch.default_agent")?,
+        creation_budget: config.dispatch.creation_budget(),
+        page_patience: PAGE_PATIENCE,
+        request_timeout: config.server.http_request_timeout(),
+        body_bytes_max: config.server.body_bytes_max,
+    })
+}
+
+fn domain_settings(config: &Config) -> Settings {
+    let dispatch = &config.dispatch;
+    Settings {
+        public_url: config.server.public_url(),
+        ttl_seconds: dispatch.ttl_seconds,
+        cleanup_interval: dispatch.cleanup_interval(),
+        liveness_window: dispatch.liveness_window(),
+        check_interval: dispatch.check_interval(),
+        heartbeat_believed: dispatch.heartbeat_believed(),
+        return_policy: dispatch.return_policy,
+        join_deadline: dispatch.join_deadline(),
+        join_deadline_with_job: dispatch.join_deadline_with_job(),
+        creation_budget: dispatch.creation_budget(),
+        creation_retries: dispatch.creation_retries,
+        creation_backoff: dispatch.creation_backoff(),
+        claim: dispatch.claim(),
+        failure_hold: dispatch.failure_hold(),
+        quick_tries: dispatch.quick_tries,
+        slow_try_interval: dispatch.slow_try_interval(),
+        provider_concurrency_max: dispatch.provider_concurrency_max,
+        agents: dispatch.agents.iter().map(|(name, own)| (name.clone(), own.clone())).collect::<HashMap<_, _>>(),
+    }
+}
