@@ -1,0 +1,19 @@
+//! `POST /v1/dispatches/{id}/activity`: somebody is interested; a running time to live starts anew.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::view::DispatchView;
+use crate::dispatch::Which;
+use crate::http::extract::IdInPath;
+use crate::http::problem::Problem;
+use crate::http::state::App;
+use crate::name::Name;
+
+pub(in crate::http) async fn activity(
+    State(app): State<App>,
+    IdInPath(id): IdInPath,
+) -> Result<Json<DispatchView>, Problem> {
+    let dispatch = app.dispatches.touch(&Name::default_tenant(), Which::Id(id)).await?;
+    Ok(Json(dispatch.into()))
+}

@@ -1,0 +1,116 @@
+//! `POST /v1/dispatches`: the live agent of a room, or a new one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::view::{DispatchView, answer};
+use crate::dispatch::{Acquire, Acquired, Place};
+use crate::http::extract::JsonBody;
+use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
+use crate::http::problem::Problem;
+use crate::http::shell::noted;
+use crate::http::state::{App, HttpSettings};
+use crate::name::Name;
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Request {
+    room: RoomName,
+    agent: AgentName,
+    #[serde(default)]
+    metadata: Metadata,
+    ttl_seconds: Option<TtlSeconds>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    dispatch: DispatchView,
+    reused: bool,
+}
+
+pub(in crate::http) async fn create(
+    State(app): State<App>,
+    JsonBody(request): JsonBody<Request>,
+) -> Result<Response, Problem> {
+    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)).await?;
+    Ok(respond(acquired))
+}
+
+impl Request {
+    fn into_acquire(self, settings: &HttpSettings) -> Acquire {
+        Acquire {
+            place: Place { tenant: Name::default_tenant(), room: self.room.0, agent: self.agent.0 },
+            metadata: self.metadata.0,
+            ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
+            patience: settings.page_patience,
+        }
+    }
+}
+
+fn respond(acquired: Acquired) -> Response {
+    let (status, dispatch) = answer(acquired);
+    let reused = status == StatusCode::OK;
+    let answer = (status, Json(Answer { dispatch: dispatch.into(), reused })).into_response();
+    if reused { answer } else { noted(answer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::view::tests::sample;
+    use super::*;
+
+    fn read(body: serde_json::Value) -> Result<Request, String> {
+        serde_json::from_value(body).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_request_becomes_a_wish_of_the_domain() {
+        let settings = HttpSettings::new(Name::strict("default-agent").unwrap());
+        let full = json!({"room": "lobby", "agent": "voice", "metadata": "{\"a\":1}", "ttl_seconds": 60});
+        let acquire = read(full).unwrap().into_acquire(&settings);
+        assert_eq!((acquire.place.room.as_str(), acquire.place.agent.as_str()), ("lobby", "voice"));
+        assert_eq!(acquire.place.tenant, Name::default_tenant());
+        assert_eq!((acquire.metadata.as_str(), acquire.ttl_seconds), ("{\"a\":1}", Some(60)));
+        assert_eq!(acquire.patience, settings.page_patience);
+
+        let least = read(json!({"room": "lobby", "agent": "voice"})).unwrap().into_acquire(&settings);
+        assert_eq!((least.metadata.as_str(), least.ttl_seconds), ("", None));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (body, why) in [
+            (json!({"agent": "voice"}), "missing field `room`"),
+            (json!({"room": "lobby"}), "missing field `agent`"),
+            (json!({"room": "lobby", "agent": "voice", "metdata": ""}), "unknown field `metdata`"),
+            (json!({"room": "lobby", "agent": "voice", "ttl_seconds": 0}), "ttl_seconds must be"),
+            (json!({"room": "lobby", "agent": "a b"}), "an agent's name must"),
+            (json!({"room": "lobby", "agent": "voice", "metadata": {}}), "expected metadata"),
+            (json!([]), "invalid"),
+        ] {
+            assert!(read(body.clone()).unwrap_err().contains(why), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_the_dispatch_and_whether_it_was_reused() {
+        for (acquired, status, reused) in [
+            (Acquired::Created(sample()), 201, false),
+            (Acquired::Reused(sample()), 200, true),
+            (Acquired::Pending(sample()), 202, false),
+        ] {
+            let response = respond(acquired);
+            assert_eq!(response.status().as_u16(), status);
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((&body["reused"], &body["agent"]), (&json!(reused), &json!("voice")));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A dispatch as `/v1` shows it. Its token is not shown: it belongs to its agent.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::dispatch::{Acquired, Dispatch};
+use crate::http::fields::Timestamp;
+
+/// A dispatch.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct DispatchView {
+    id: String,
+    tenant: String,
+    room: String,
+    agent: String,
+    state: &'static str,
+    reason: String,
+    provider: String,
+    provider_id: Option<String>,
+    created_at: Timestamp,
+    last_activity_at: Timestamp,
+    seen_alive_at: Option<Timestamp>,
+    ttl_expires_at: Option<Timestamp>,
+    ttl_seconds: u32,
+    participant_count: u64,
+    tries: u32,
+    reported: Option<String>,
+}
+
+impl From<Dispatch> for DispatchView {
+    fn from(dispatch: Dispatch) -> Self {
+        Self {
+            id: dispatch.id.to_string(),
+            tenant: dispatch.place.tenant.as_str().to_owned(),
+            room: dispatch.place.room.as_str().to_owned(),
+            agent: dispatch.place.agent.as_str().to_owned(),
+            state: dispatch.state.as_str(),
+            reason: dispatch.reason,
+            provider: dispatch.provider,
+            provider_id: dispatch.provider_id,
+            created_at: Timestamp(dispatch.created_at_ms),
+            last_activity_at: Timestamp(dispatch.last_activity_at_ms),
+            seen_alive_at: dispatch.seen_alive_at_ms.map(Timestamp),
+            ttl_expires_at: dispatch.ttl_expires_at_ms.map(Timestamp),
+            ttl_seconds: dispatch.ttl_seconds,
+            participant_count: dispatch.participant_count,
+            tries: dispatch.tries,
+            reported: dispatch.reported,
+        }
+    }
+}
+
+/// Several dispatches.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct DispatchesView {
+    dispatches: Vec<DispatchView>,
+}
+
+impl From<Vec<Dispatch>> for DispatchesView {
+    fn from(dispatches: Vec<Dispatch>) -> Self {
+        Self { dispatches: dispatches.into_iter().map(DispatchView::from).collect() }
+    }
+}
+
+/// How an acquire is answered: 201 made for this call, 200 found, 202 still under way.
+pub(in crate::http) fn answer(acquired: Acquired) -> (StatusCode, Dispatch) {
+    match acquired {
+        Acquired::Created(dispatch) => (StatusCode::CREATED, dispatch),
+        Acquired::Reused(dispatch) => (StatusCode::OK, dispatch),
+        Acquired::Pending(dispatch) => (StatusCode::ACCEPTED, dispatch),
+    }
+}
+
+#[cfg(test)]
+pub(in crate::http) mod tests {
+    use super::*;
+    use crate::dispatch::{Place, State};
+    use crate::id::DispatchId;
+    use crate::name::Name;
+
+    /// A dispatch with something in every field.
+    pub(in crate::http) fn sample() -> Dispatch {
+        Dispatch {
+            id: DispatchId::new(17),
+            place: Place {
+                tenant: Name::default_tenant(),
+                room: Name::room("stand-up ☕").unwrap(),
+                agent: Name::strict("voice").unwrap(),
+            },
+            state: State::Active,
+            provider: "livekit".to_owned(),
+            provider_id: Some("AD_1".to_owned()),
+            token: 987_654_321,
+            created_at_ms: 1_700_000_000_000,
+            last_activity_at_ms: 1_700_000_001_000,
+            seen_alive_at_ms: Some(1_700_000_002_000),
+            reported: Some("open".to_owned()),
+            ttl_expires_at_ms: None,
+            ttl_seconds: 300,
+            participant_count: 2,
+            tries: 1,
+            reason: "agent_seen".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_field_is_shown_but_the_token() {
+        let dispatch = sample();
+        let id = dispatch.id.to_string();
+        let view = serde_json::to_value(DispatchView::from(dispatch)).unwrap();
+        assert_eq!(
+            view,
+            serde_json::json!({
+                "id": id, "tenant": "default", "room": "stand-up ☕", "agent": "voice", "state": "active",
+                "reason": "agent_seen", "provider": "livekit", "provider_id": "AD_1",
+                "created_at": "2023-11-14T22:13:20.000Z", "last_activity_at": "2023-11-14T22:13:21.000Z",
+                "seen_alive_at": "2023-11-14T22:13:22.000Z", "ttl_expires_at": null, "ttl_seconds": 300,
+                "participant_count": 2, "tries": 1, "reported": "open",
+            })
+        );
+        assert!(!view.to_string().contains("987654321"));
+    }
+
+    #[test]
+    fn the_status_tells_how_it_was_acquired() {
+        let status = |acquired| answer(acquired).0.as_u16();
+        assert_eq!(status(Acquired::Created(sample())), 201);
+        assert_eq!(status(Acquired::Reused(sample())), 200);
+        assert_eq!(status(Acquired::Pending(sample())), 202);
+    }
+}

@@ -1,0 +1,188 @@
+//! Fields that are checked while they are read: a handler never sees a bad one.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
+
+use crate::dispatch::{SessionState, State};
+use crate::name::Name;
+
+/// The longest metadata of an agent, in bytes: what LiveKit takes by default.
+pub(super) const METADATA_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest time to live that can be asked for: a day.
+pub(super) const TTL_SECONDS_MAX: u32 = 86_400;
+
+/// A room's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RoomName(pub(super) Name);
+
+/// An agent's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AgentName(pub(super) Name);
+
+/// A person's identity or name, as the page shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PersonName(pub(super) Name);
+
+/// A text for the agent, of bounded length.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Metadata(pub(super) String);
+
+/// 1 to 86,400 seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TtlSeconds(pub(super) u32);
+
+/// The name of a dispatch's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StateName(pub(super) State);
+
+/// What an agent reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Session(pub(super) SessionState);
+
+/// Takes a string and makes something of it, or says what is wrong.
+struct Text<T, E> {
+    what: &'static str,
+    parse: fn(String) -> Result<T, E>,
+}
+
+impl<T, E: fmt::Display> Visitor<'_> for Text<T, E> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+
+    fn visit_str<D: de::Error>(self, text: &str) -> Result<T, D> {
+        self.visit_string(text.to_owned())
+    }
+
+    fn visit_string<D: de::Error>(self, text: String) -> Result<T, D> {
+        (self.parse)(text).map_err(|error| D::custom(format_args!("{} {error}", self.what)))
+    }
+}
+
+macro_rules! text_field {
+    ($field:ty, $what:literal, $parse:expr) => {
+        impl<'de> Deserialize<'de> for $field {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_string(Text { what: $what, parse: $parse })
+            }
+        }
+    };
+}
+
+text_field!(RoomName, "a room's name", |text| Name::room(text).map(Self));
+text_field!(AgentName, "an agent's name", |text| Name::strict(text).map(Self));
+text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
+text_field!(Metadata, "metadata", |text| {
+    if text.len() <= METADATA_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 65,536 bytes") }
+});
+text_field!(StateName, "a state", |text| {
+    State::parse(&text).map(Self).ok_or("must be one of creating, starting, active, idle, degraded, ending, failed")
+});
+text_field!(Session, "a session's state", |text| match text.as_str() {
+    "open" => Ok(Self(SessionState::Open)),
+    "busy" => Ok(Self(SessionState::Busy)),
+    "closed" => Ok(Self(SessionState::Closed)),
+    _ => Err("must be one of open, busy, closed"),
+});
+
+impl<'de> Deserialize<'de> for TtlSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Wider than the field, so that too large a number is told the same as any other.
+        let seconds = i128::deserialize(deserializer)?;
+        match u32::try_from(seconds) {
+            Ok(seconds) if (1..=TTL_SECONDS_MAX).contains(&seconds) => Ok(Self(seconds)),
+            _ => Err(de::Error::custom("ttl_seconds must be 1 to 86400")),
+        }
+    }
+}
+
+/// A field that may be null and must be there.
+pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
+/// A time in milliseconds since 1970, written as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timestamp(pub(super) u64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = i64::try_from(self.0).ok().and_then(chrono::DateTime::from_timestamp_millis);
+        match time {
+            Some(time) => serializer.serialize_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+            None => Err(serde::ser::Error::custom("a time that no calendar has")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read<T: de::DeserializeOwned>(value: Value) -> Result<T, String> {
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_of_rooms_are_bounded_and_printable() {
+        for good in ["a".to_owned(), "é".repeat(128), "☕ 東京 🦀".to_owned(), "{}".to_owned(), "a:b*{17}".to_owned()]
+        {
+            assert_eq!(read::<RoomName>(json!(good)).unwrap().0.as_str(), good);
+        }
+        for bad in [String::new(), "é".repeat(129), "a".repeat(100_000), "a\nb".into(), "a\0".into(), "\u{202E}".into()]
+        {
+            assert!(read::<RoomName>(json!(bad)).unwrap_err().contains("a room's name must"), "{bad:?}");
+        }
+        assert!(read::<RoomName>(json!(7)).is_err());
+    }
+
+    #[test]
+    fn names_of_agents_are_plain() {
+        assert_eq!(read::<AgentName>(json!("voice-agent_1.2")).unwrap().0.as_str(), "voice-agent_1.2");
+        for bad in ["", "a b", "{a}", "é", "a/b"] {
+            assert!(read::<AgentName>(json!(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_have_limits() {
+        assert_eq!(read::<TtlSeconds>(json!(1)), Ok(TtlSeconds(1)));
+        assert_eq!(read::<TtlSeconds>(json!(86_400)), Ok(TtlSeconds(86_400)));
+        for bad in
+            [json!(0), json!(86_401), json!(-1), json!(1.5), json!(1e300), json!(u64::MAX), json!("60"), json!(true)]
+        {
+            assert!(read::<TtlSeconds>(bad.clone()).is_err(), "{bad}");
+        }
+        assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX))).is_ok());
+        assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn words_are_those_of_the_domain() {
+        for state in State::ALL {
+            assert_eq!(read::<StateName>(json!(state.as_str())), Ok(StateName(state)));
+        }
+        assert!(read::<StateName>(json!("Active")).is_err());
+        for session in [SessionState::Open, SessionState::Busy, SessionState::Closed] {
+            assert_eq!(read::<Session>(json!(session.as_str())), Ok(Session(session)));
+        }
+        assert!(read::<Session>(json!("")).is_err());
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(serde_json::to_value(Timestamp(1_700_000_000_007)).unwrap(), "2023-11-14T22:13:20.007Z");
+        assert!(serde_json::to_value(Timestamp(u64::MAX)).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! `POST /api/livekit/dispatch-agent`: what a page calls when it opens: the room's agent, found or made.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::dispatch::{Acquire, Acquired, Place};
+use crate::http::extract::JsonBody;
+use crate::http::fields::{AgentName, RoomName};
+use crate::http::problem::Problem;
+use crate::http::shell::noted;
+use crate::http::state::{App, HttpSettings};
+use crate::name::Name;
+
+/// What a page sends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http) struct Request {
+    room_name: RoomName,
+    agent_name: Option<AgentName>,
+    timezone: Option<Timezone>,
+    timezone_offset: Option<Offset>,
+}
+
+/// A time zone's name, such as `Europe/Zurich`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+struct Timezone(String);
+
+/// An offset as browsers have it, in minutes (`-120`), or as it is written (`+02:00`).
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+enum Offset {
+    Minutes(i16),
+    Written(Timezone),
+}
+
+/// What the agent is told of the page.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMetadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone: Option<Timezone>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone_offset: Option<Offset>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    success: bool,
+    dispatch_id: String,
+    reused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+pub(in crate::http) async fn dispatch_agent(
+    State(app): State<App>,
+    JsonBody(request): JsonBody<Request>,
+) -> Result<Response, Problem> {
+    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)?).await?;
+    Ok(respond(&acquired))
+}
+
+impl Request {
+    fn into_acquire(self, settings: &HttpSettings) -> Result<Acquire, Problem> {
+        let agent = self.agent_name.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
+        let page = PageMetadata { timezone: self.timezone, timezone_offset: self.timezone_offset };
+        Ok(Acquire {
+            place: Place { tenant: Name::default_tenant(), room: self.room_name.0, agent },
+            metadata: page.into_json()?,
+            ttl_seconds: None,
+            patience: settings.creation_budget,
+        })
+    }
+}
+
+impl PageMetadata {
+    fn into_json(self) -> Result<String, Problem> {
+        if self.timezone.is_none() && self.timezone_offset.is_none() {
+            return Ok(String::new());
+        }
+        serde_json::to_string(&self).map_err(|error| Problem::internal(error.to_string()))
+    }
+}
+
+impl TryFrom<String> for Timezone {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match Name::room(text) {
+            Ok(name) => Ok(Self(name.as_str().to_owned())),
+            Err(error) => Err(format!("a time zone {error}")),
+        }
+    }
+}
+
+fn respond(acquired: &Acquired) -> Response {
+    let (status, dispatch, reused, message) = match acquired {
+        Acquired::Created(dispatch) => (StatusCode::OK, dispatch, false, None),
+        Acquired::Reused(dispatch) => (StatusCode::OK, dispatch, true, None),
+        Acquired::Pending(dispatch) => (StatusCode::ACCEPTED, dispatch, false, Some("The agent is still on its way.")),
+    };
+    let answer = Answer { success: true, dispatch_id: dispatch.id.to_string(), reused, message };
+    let response = (status, Json(answer)).into_response();
+    if reused { response } else { noted(response) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::dispatches::view::tests::sample;
+
+    fn acquire(body: serde_json::Value) -> Result<Acquire, String> {
+        let settings = HttpSettings::new(Name::strict("concierge").unwrap());
+        let request = serde_json::from_value::<Request>(body).map_err(|error| error.to_string())?;
+        Ok(request.into_acquire(&settings).unwrap())
+    }
+
+    #[test]
+    fn a_page_waits_the_whole_creation_budget_for_the_default_agent() {
+        let least = acquire(json!({"roomName": "lobby"})).unwrap();
+        assert_eq!((least.place.room.as_str(), least.place.agent.as_str()), ("lobby", "concierge"));
+        assert_eq!((least.metadata.as_str(), least.patience.as_secs()), ("", 20));
+        let named = acquire(json!({"roomName": "lobby", "agentName": "voice"})).unwrap();
+        assert_eq!(named.place.agent.as_str(), "voice");
+    }
+
+    #[test]
+    fn the_time_zone_reaches_the_agent() {
+        for (given, told) in [
+            (
+                json!({"roomName": "a", "timezone": "Europe/Zurich", "timezoneOffset": -120}),
+                json!({"timezone": "Europe/Zurich", "timezoneOffset": -120}),
+            ),
+            (json!({"roomName": "a", "timezoneOffset": "+02:00"}), json!({"timezoneOffset": "+02:00"})),
+            (json!({"roomName": "a", "timezone": "UTC", "timezoneOffset": null}), json!({"timezone": "UTC"})),
+        ] {
+            let metadata = acquire(given).unwrap().metadata;
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&metadata).unwrap(), told);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            json!({}),
+            json!({"roomName": ""}),
+            json!({"roomName": "a", "room": "a"}),
+            json!({"roomName": "a", "agentName": "a b"}),
+            json!({"roomName": "a", "timezone": "\u{0}"}),
+            json!({"roomName": "a", "timezone": 1}),
+            json!({"roomName": "a", "timezoneOffset": {"minutes": 1}}),
+            json!({"roomName": "a", "timezoneOffset": 1_000_000}),
+        ] {
+            assert!(acquire(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_has_the_shape_that_pages_know() {
+        let dispatch = sample();
+        let id = dispatch.id.to_string();
+        for (acquired, status, told) in [
+            (Acquired::Created(dispatch.clone()), 200, json!({"success": true, "dispatchId": id, "reused": false})),
+            (Acquired::Reused(dispatch.clone()), 200, json!({"success": true, "dispatchId": id, "reused": true})),
+            (
+                Acquired::Pending(dispatch),
+                202,
+                json!({"success": true, "dispatchId": id, "reused": false, "message": "The agent is still on its way."}),
+            ),
+        ] {
+            let response = respond(&acquired);
+            assert_eq!(response.status().as_u16(), status);
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), told);
+        }
+    }
+}

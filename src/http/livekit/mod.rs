@@ -1,0 +1,6 @@
+//! `/api/livekit`: the contracts of browsers, and LiveKit's webhooks.
+
+pub(super) mod agent_status;
+pub(super) mod dispatch_agent;
+pub(super) mod door;
+pub(super) mod webhook;

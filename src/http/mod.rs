@@ -1,0 +1,34 @@
+//! The HTTP layer: `router.rs` lists every route; one endpoint is one file.
+//!
+//! ```text
+//! server.rs    accepts connections, with their limits and time-outs
+//! shell.rs     what surrounds every handler: request id, key, deadline, metrics, access log
+//! router.rs    all routes, each with who may call it and how long it may take
+//! problem.rs   every failure a caller can see
+//! <resource>/  one endpoint per file: its types, its handler, its tests
+//! ```
+//!
+//! A handler turns a request into a call of the domain and the answer into JSON. It decides nothing.
+
+mod auth;
+mod dispatches;
+mod extract;
+mod fields;
+mod livekit;
+mod operation;
+mod problem;
+mod problem_catalogue;
+mod request_id;
+mod rooms;
+mod router;
+mod server;
+mod shell;
+mod state;
+mod timed_io;
+
+pub use auth::ApiKey;
+pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
+pub use operation::readyz::{Check, Readiness};
+pub use router::router;
+pub use server::{Server, ServerOptions};
+pub use state::{App, AppState, HttpSettings};

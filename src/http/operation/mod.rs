@@ -1,0 +1,5 @@
+//! For those who operate the service: is it there, is it ready, how is it doing.
+
+pub(super) mod healthz;
+pub(super) mod metrics;
+pub(super) mod readyz;

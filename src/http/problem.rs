@@ -1,0 +1,251 @@
+//! Failures as callers see them: problem documents (RFC 9457), and the one mapping of the
+//! domain's errors onto them.
+//!
+//! A handler returns a [`Problem`]; the shell renders it, for it knows the request's id and
+//! which form the route answers in. What is only for us (`cause`) goes to the log.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+pub(super) use super::problem_catalogue::Code;
+use crate::dispatch::DispatchError;
+
+/// How long a caller waits before it repeats what the store or a deadline refused.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// A failure, as a handler returns it.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) code: Code,
+    /// For a developer who calls us.
+    pub(super) detail: Cow<'static, str>,
+    pub(super) retry_after: Option<Duration>,
+    /// For our log only.
+    pub(super) cause: Option<String>,
+}
+
+/// The form in which a route tells its failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A problem document.
+    Problem,
+    /// `{success: false, message}`, of the contracts that were there before.
+    Kept,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+    user_message: &'static str,
+    suggestions: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct KeptFailure<'a> {
+    success: bool,
+    message: &'a str,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = code.entry().retryable.then_some(RETRY_SOON);
+        Self { code, detail: detail.into(), retry_after, cause: None }
+    }
+
+    fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// A defect of ours; the caller learns only that.
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        Self::new(Code::Internal, "the service failed; its log has the cause under this request_id").cause(cause)
+    }
+
+    /// Whole seconds, rounded up: a caller that waits so long is not too early.
+    fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after
+            .map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0))
+            .map(|seconds| seconds.max(1))
+    }
+
+    /// The answer. `bare` is what axum made of it: its headers, such as `Allow`, are kept.
+    pub(super) fn render(&self, mut bare: Response, request_id: &str, form: Form) -> Response {
+        let entry = self.code.entry();
+        let mut response = match form {
+            Form::Kept => {
+                let message = if entry.status.is_server_error() { entry.user_message } else { &self.detail };
+                Json(KeptFailure { success: false, message }).into_response()
+            }
+            Form::Problem => {
+                let mut response = Json(self.document(request_id)).into_response();
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+                response
+            }
+        };
+        *response.status_mut() = entry.status;
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if entry.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"greenroom\""));
+        }
+        bare.headers_mut().remove(CONTENT_LENGTH);
+        bare.headers_mut().remove(CONTENT_TYPE);
+        response.headers_mut().extend(std::mem::take(bare.headers_mut()));
+        response
+    }
+
+    fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
+        let entry = self.code.entry();
+        Document {
+            r#type: format!("urn:greenroom:problem:{}", entry.code),
+            title: entry.title,
+            status: entry.status.as_u16(),
+            detail: &self.detail,
+            code: entry.code,
+            request_id,
+            retryable: entry.retryable,
+            retry_after_seconds: self.retry_after_seconds(),
+            user_message: entry.user_message,
+            suggestions: entry.suggestions,
+        }
+    }
+}
+
+/// Hands the problem to the shell, which renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.entry().status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<DispatchError> for Problem {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::NotFound => Self::new(Code::DispatchNotFound, "there is no dispatch of that id or name"),
+            DispatchError::StaleToken => {
+                Self::new(Code::StaleToken, "the token is not the current one: its bearer was replaced")
+            }
+            DispatchError::BadToken => Self::new(Code::BadToken, "the token was not made for this dispatch"),
+            DispatchError::Ending => Self::new(Code::DispatchEnding, "the dispatch is ending"),
+            DispatchError::Provider { source, retry_after } if source.is_retryable() => {
+                Self::new(Code::ProviderUnavailable, source.to_string())
+                    .retry_after(retry_after)
+                    .cause(source.to_string())
+            }
+            DispatchError::Provider { source, .. } => {
+                Self::new(Code::ProviderRejected, source.to_string()).cause(source.to_string())
+            }
+            DispatchError::Timeout { retry_after } => {
+                Self::new(Code::Timeout, "nothing was decided in time; it may be soon").retry_after(retry_after)
+            }
+            DispatchError::BadCursor => Self::new(Code::BadCursor, "the cursor is not one of this list"),
+            DispatchError::StoreUnavailable { detail } => {
+                Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)
+            }
+            DispatchError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderError;
+
+    fn mapped(error: DispatchError) -> (u16, &'static str, Option<u64>) {
+        let problem = Problem::from(error);
+        let entry = problem.code.entry();
+        (entry.status.as_u16(), entry.code, problem.retry_after_seconds())
+    }
+
+    #[test]
+    fn every_error_of_the_domain_has_its_problem() {
+        let after = Duration::from_millis(2_500);
+        let unavailable = ProviderError::Unavailable { detail: "503".into() };
+        let rejected = ProviderError::Rejected { code: "unauthenticated".into(), detail: "no".into() };
+        let provider = |source| DispatchError::Provider { source, retry_after: after };
+        for (error, expected) in [
+            (DispatchError::NotFound, (404, "dispatch_not_found", None)),
+            (DispatchError::StaleToken, (409, "stale_token", None)),
+            (DispatchError::BadToken, (401, "bad_token", None)),
+            (DispatchError::Ending, (409, "dispatch_ending", Some(1))),
+            (provider(unavailable), (503, "provider_unavailable", Some(3))),
+            (provider(rejected), (502, "provider_rejected", None)),
+            (DispatchError::Timeout { retry_after: Duration::ZERO }, (503, "timeout", Some(1))),
+            (DispatchError::BadCursor, (400, "bad_cursor", None)),
+            (DispatchError::StoreUnavailable { detail: "x".into() }, (503, "store_unavailable", Some(1))),
+            (DispatchError::Internal { detail: "x".into() }, (500, "internal", None)),
+        ] {
+            assert_eq!(mapped(error.clone()), expected, "{error:?}");
+        }
+    }
+
+    async fn rendered(problem: &Problem, form: Form) -> (Response, serde_json::Value) {
+        let response = problem.render(problem.clone().into_response(), "req-1", form);
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (Response::from_parts(parts, axum::body::Body::empty()), serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_document_has_all_its_members_and_keeps_the_cause_to_itself() {
+        let problem = Problem::from(DispatchError::StoreUnavailable { detail: "redis://10.0.0.7 refused".into() });
+        let (response, body) = rendered(&problem, Form::Problem).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(body["type"], "urn:greenroom:problem:store_unavailable");
+        assert_eq!(
+            (&body["status"], &body["retryable"], &body["retry_after_seconds"]),
+            (&503.into(), &true.into(), &1.into())
+        );
+        assert_eq!((&body["code"], &body["request_id"]), (&"store_unavailable".into(), &"req-1".into()));
+        for member in ["title", "detail", "user_message"] {
+            assert!(!body[member].as_str().unwrap().is_empty(), "{member}");
+        }
+        assert!(!body["suggestions"].as_array().unwrap().is_empty());
+        assert!(!body.to_string().contains("10.0.0.7"));
+        assert_eq!(problem.cause.as_deref(), Some("redis://10.0.0.7 refused"));
+    }
+
+    #[tokio::test]
+    async fn the_kept_contracts_keep_their_form() {
+        let (response, body) = rendered(&Problem::new(Code::InvalidRequest, "roomName is missing"), Form::Kept).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[CONTENT_TYPE]),
+            (422, &HeaderValue::from_static("application/json"))
+        );
+        assert_eq!(body, serde_json::json!({"success": false, "message": "roomName is missing"}));
+        let (response, body) = rendered(&Problem::internal("secret"), Form::Kept).await;
+        assert_eq!((response.status().as_u16(), &body["message"]), (500, &Code::Internal.entry().user_message.into()));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_known_is_told_how_to_be() {
+        let (response, _) = rendered(&Problem::new(Code::Unauthorized, "no key"), Form::Problem).await;
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"greenroom\"");
+    }
+}

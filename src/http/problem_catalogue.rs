@@ -1,0 +1,148 @@
+//! The catalogue of problems: what each code means, and what its reader can do.
+
+use axum::http::StatusCode;
+
+/// What the catalogue says of a code.
+#[derive(Debug)]
+pub(in crate::http) struct Entry {
+    /// The name on the wire.
+    pub(in crate::http) code: &'static str,
+    pub(in crate::http) status: StatusCode,
+    /// Whether the same request may succeed later.
+    pub(in crate::http) retryable: bool,
+    pub(in crate::http) title: &'static str,
+    /// For an end user: says nothing of how the service is built.
+    pub(in crate::http) user_message: &'static str,
+    /// For a developer or an operator.
+    pub(in crate::http) suggestions: &'static [&'static str],
+}
+
+const OUR_REQUEST: &str = "Something went wrong. Please reload the page.";
+const BUSY: &str = "The assistant is not available right now. Please try again in a moment.";
+const GONE: &str = "This session has ended. Please reload the page.";
+const NO_ACCESS: &str = "You do not have access to this session.";
+
+/// Makes the codes and their entries of one table, so that neither is without the other.
+macro_rules! catalogue {
+    ($($name:ident: $code:literal, $status:ident, $retry:ident, $title:literal, $user:ident, [$($suggestion:literal),+];)+) => {
+        /// Every failure that a caller can see. The names on the wire are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(in crate::http) enum Code {
+            $($name,)+
+        }
+
+        /// In the order of the codes.
+        static ENTRIES: &[Entry] = &[$(Entry {
+            code: $code,
+            status: StatusCode::$status,
+            retryable: $retry,
+            title: $title,
+            user_message: $user,
+            suggestions: &[$($suggestion),+],
+        },)+];
+    };
+}
+
+// Whether it is retryable says `AGAIN` or `NEVER`.
+const AGAIN: bool = true;
+const NEVER: bool = false;
+
+#[rustfmt::skip]
+catalogue! {
+    MalformedJson: "malformed_json", BAD_REQUEST, NEVER, "The body is not JSON", OUR_REQUEST,
+    ["Send one JSON object in UTF-8, nested at most 128 deep."];
+
+    MalformedRequest: "malformed_request", BAD_REQUEST, NEVER, "The request cannot be read", OUR_REQUEST,
+    ["Percent-encode path and query as UTF-8.",
+     "Send the whole body that the headers announce."];
+
+    BadCursor: "bad_cursor", BAD_REQUEST, NEVER, "Not a cursor of this list", OUR_REQUEST,
+    ["Pass `next_cursor` of the page before unchanged, with the same filters, or start without a cursor."];
+
+    Unauthorized: "unauthorized", UNAUTHORIZED, NEVER, "A key is needed", NO_ACCESS,
+    ["Send `Authorization: Bearer <key>` with the API key of this service."];
+
+    BadToken: "bad_token", UNAUTHORIZED, NEVER, "The token is not valid for this dispatch", NO_ACCESS,
+    ["Report with the id and the token from the attributes of the agent's own job."];
+
+    BadSignature: "bad_signature", UNAUTHORIZED, NEVER, "The webhook's signature is not valid", NO_ACCESS,
+    ["Let LiveKit sign its webhooks with the API key that this service is configured with."];
+
+    RouteNotFound: "route_not_found", NOT_FOUND, NEVER, "No such route", OUR_REQUEST,
+    ["Check the path against the API reference."];
+
+    DispatchNotFound: "dispatch_not_found", NOT_FOUND, NEVER, "No such dispatch", GONE,
+    ["It may have ended: `GET /v1/rooms/{room}/explain` says what happened in its room."];
+
+    RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
+    ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
+
+    MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, NEVER, "The route does not take this method", OUR_REQUEST,
+    ["The `Allow` header lists the methods that it takes."];
+
+    StaleToken: "stale_token", CONFLICT, NEVER, "The agent was replaced", GONE,
+    ["Another agent serves this dispatch now: leave the room and stop reporting."];
+
+    DispatchEnding: "dispatch_ending", CONFLICT, AGAIN, "The dispatch is ending", GONE,
+    ["Ask for an agent again: the next one is made once this one is gone."];
+
+    LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
+    ["Give the service the address, key and secret of a LiveKit server."];
+
+    BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, NEVER, "The body is too large", OUR_REQUEST,
+    ["Pass large things by reference, such as a link in the metadata."];
+
+    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, NEVER, "The body must be JSON", OUR_REQUEST,
+    ["Send `Content-Type: application/json`."];
+
+    InvalidRequest: "invalid_request", UNPROCESSABLE_ENTITY, NEVER, "The request makes no sense", OUR_REQUEST,
+    ["See `detail` for the field and what it takes. Unknown fields are refused."];
+
+    ProviderRejected: "provider_rejected", BAD_GATEWAY, NEVER, "The provider refused", BUSY,
+    ["Check the credentials of the provider and the names of room and agent."];
+
+    ProviderUnavailable: "provider_unavailable", SERVICE_UNAVAILABLE, AGAIN, "The provider does not serve now", BUSY,
+    ["Try again after `retry_after_seconds`.",
+     "Check that the provider is reachable from this service."];
+
+    StoreUnavailable: "store_unavailable", SERVICE_UNAVAILABLE, AGAIN, "The store does not serve now", BUSY,
+    ["Try again after `retry_after_seconds`.",
+     "Check that Redis is reachable and takes writes."];
+
+    Timeout: "timeout", SERVICE_UNAVAILABLE, AGAIN, "No answer in time", BUSY,
+    ["Try again after `retry_after_seconds`: what was begun may have been finished meanwhile, and is then found."];
+
+    Internal: "internal", INTERNAL_SERVER_ERROR, NEVER, "An error of this service", BUSY,
+    ["Report it with `request_id`: the log of the service has the cause under it."];
+}
+
+impl Code {
+    /// The code's entry.
+    pub(in crate::http) fn entry(self) -> &'static Entry {
+        &ENTRIES[self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own_and_words_for_its_readers() {
+        let mut names: Vec<_> = ENTRIES.iter().map(|entry| entry.code).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ENTRIES.len());
+        for entry in ENTRIES {
+            assert!(entry.status.is_client_error() || entry.status.is_server_error(), "{}", entry.code);
+            assert!(!entry.title.is_empty() && !entry.user_message.is_empty() && !entry.suggestions.is_empty());
+            assert!(!entry.retryable || [409, 503].contains(&entry.status.as_u16()), "{}", entry.code);
+        }
+    }
+
+    #[test]
+    fn a_code_finds_its_own_entry() {
+        assert_eq!(Code::MalformedJson.entry().code, "malformed_json");
+        assert_eq!(Code::Internal.entry().code, "internal");
+    }
+}

@@ -1,0 +1,100 @@
+//! `POST /v1/connect`: all that a page needs to meet its agent: address, token and dispatch.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::dispatch::{Acquire, Place};
+use crate::http::dispatches::view::{DispatchView, answer};
+use crate::http::extract::JsonBody;
+use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
+use crate::http::livekit::door::JoinRequest;
+use crate::http::problem::Problem;
+use crate::http::shell::noted;
+use crate::http::state::{App, HttpSettings};
+use crate::name::Name;
+
+/// Who wants to join what.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Request {
+    room: RoomName,
+    agent: Option<AgentName>,
+    identity: Option<PersonName>,
+    name: Option<PersonName>,
+    #[serde(default)]
+    metadata: Metadata,
+    ttl_seconds: Option<TtlSeconds>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    url: &'a str,
+    token: String,
+    identity: &'a str,
+    dispatch: DispatchView,
+    reused: bool,
+}
+
+pub(in crate::http) async fn connect(
+    State(app): State<App>,
+    JsonBody(request): JsonBody<Request>,
+) -> Result<Response, Problem> {
+    let livekit = app.livekit()?;
+    let identity = request.identity.as_ref().map_or_else(new_identity, |identity| identity.0.as_str().to_owned());
+    let name = request.name.as_ref().map(|name| name.0.as_str());
+    // Before the dispatch: a token that cannot be made leaves no agent waiting.
+    let join = JoinRequest { room: request.room.0.as_str(), identity: &identity, name };
+    let token = livekit.join_token(join).map_err(Problem::internal)?;
+
+    let (status, dispatch) = answer(app.dispatches.acquire(request.into_acquire(&app.settings)).await?);
+    let reused = status == StatusCode::OK;
+    let answer = Answer { url: livekit.public_url(), token, identity: &identity, dispatch: dispatch.into(), reused };
+    let response = (status, Json(answer)).into_response();
+    Ok(if reused { response } else { noted(response) })
+}
+
+impl Request {
+    fn into_acquire(self, settings: &HttpSettings) -> Acquire {
+        let agent = self.agent.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
+        Acquire {
+            place: Place { tenant: Name::default_tenant(), room: self.room.0, agent },
+            metadata: self.metadata.0,
+            ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
+            patience: settings.page_patience,
+        }
+    }
+}
+
+/// LiveKit puts out who joins under an identity that is there already, so nobody shares one.
+fn new_identity() -> String {
+    format!("person-{}", Uuid::now_v7().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_agent_is_the_default_one_unless_named() {
+        let settings = HttpSettings::new(Name::strict("concierge").unwrap());
+        let read = |body| serde_json::from_value::<Request>(body).unwrap().into_acquire(&settings);
+        let least = read(json!({"room": "lobby"}));
+        assert_eq!((least.place.agent.as_str(), least.ttl_seconds), ("concierge", None));
+        let full = read(
+            json!({"room": "lobby", "agent": "voice", "identity": "ann", "name": "Ann B.", "metadata": "m", "ttl_seconds": 9}),
+        );
+        assert_eq!((full.place.agent.as_str(), full.metadata.as_str(), full.ttl_seconds), ("voice", "m", Some(9)));
+        assert_eq!(full.patience, settings.page_patience);
+    }
+
+    #[test]
+    fn two_people_without_identity_are_two() {
+        assert_ne!(new_identity(), new_identity());
+    }
+}

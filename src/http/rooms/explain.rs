@@ -1,0 +1,95 @@
+//! `GET /v1/rooms/{room}/explain`: why a room has, or has no, agent, step by step.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::dispatch::{Dispatch, Step};
+use crate::http::dispatches::view::DispatchView;
+use crate::http::extract::InPath;
+use crate::http::fields::{RoomName, Timestamp};
+use crate::http::problem::{Code, Problem};
+use crate::http::state::App;
+use crate::name::Name;
+
+/// The room's dispatches and how they came to be as they are, oldest step first.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Answer {
+    room: String,
+    dispatches: Vec<DispatchView>,
+    steps: Vec<StepView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView {
+    at: Timestamp,
+    event_id: String,
+    dispatch_id: String,
+    agent: String,
+    state: String,
+    reason: String,
+}
+
+pub(in crate::http) async fn explain(
+    State(app): State<App>,
+    InPath(RoomName(room)): InPath<RoomName>,
+) -> Result<Json<Answer>, Problem> {
+    let (dispatches, steps) = app.dispatches.explain(&Name::default_tenant(), &room).await?;
+    answer(&room, dispatches, steps).map(Json)
+}
+
+fn answer(room: &Name, dispatches: Vec<Dispatch>, steps: Vec<Step>) -> Result<Answer, Problem> {
+    if dispatches.is_empty() && steps.is_empty() {
+        return Err(Problem::new(Code::RoomNotFound, "the room has no dispatch, and none is remembered"));
+    }
+    Ok(Answer {
+        room: room.as_str().to_owned(),
+        dispatches: dispatches.into_iter().map(DispatchView::from).collect(),
+        steps: steps.into_iter().map(StepView::from).collect(),
+    })
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        Self {
+            at: Timestamp(step.at_ms),
+            event_id: step.event_id,
+            dispatch_id: step.dispatch_id,
+            agent: step.agent,
+            state: step.state,
+            reason: step.reason,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_that_nothing_is_known_of_is_not_found() {
+        let room = Name::room("lobby").unwrap();
+        assert_eq!(answer(&room, vec![], vec![]).unwrap_err().code, Code::RoomNotFound);
+    }
+
+    #[test]
+    fn steps_are_told_with_their_time_and_reason() {
+        let step = Step {
+            event_id: "1700000000000-0".into(),
+            at_ms: 1_700_000_000_000,
+            dispatch_id: "dsp_1".into(),
+            agent: "voice".into(),
+            state: "starting".into(),
+            reason: "created".into(),
+        };
+        let room = Name::room("lobby").unwrap();
+        let told = serde_json::to_value(answer(&room, vec![], vec![step]).unwrap()).unwrap();
+        assert_eq!(
+            told,
+            serde_json::json!({"room": "lobby", "dispatches": [], "steps": [{
+                "at": "2023-11-14T22:13:20.000Z", "event_id": "1700000000000-0", "dispatch_id": "dsp_1",
+                "agent": "voice", "state": "starting", "reason": "created",
+            }]})
+        );
+    }
+}

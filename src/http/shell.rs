@@ -1,0 +1,239 @@
+//! What surrounds every handler: the request's id, the key, the deadline, metrics, the access
+//! log, and the last word on every failure. One function instead of a stack of layers, for the
+//! order matters and the reuse path has to be cheap.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::problem::{Code, Form, Problem};
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::state::App;
+use crate::telemetry::metrics::HttpLabels;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Who has the API key.
+    Key,
+    /// Anybody; the handler may check its callers itself.
+    Open,
+}
+
+/// How long a route may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// One call of the store or so.
+    Prompt,
+    /// It may wait for the provider; the deadline lies above the wait.
+    Waits,
+}
+
+/// What the table of routes says of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spec {
+    pub(super) template: &'static str,
+    pub(super) access: Access,
+    pub(super) patience: Patience,
+    pub(super) form: Form,
+}
+
+/// A route and what its handlers share.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    pub(super) app: App,
+    pub(super) spec: Spec,
+}
+
+/// Marks an answer to a change: worth a line in the log. A mere reuse or look is not.
+#[derive(Debug, Clone, Copy)]
+struct Noted;
+
+/// Has this answer logged at `info`.
+pub(super) fn noted(mut response: Response) -> Response {
+    response.extensions_mut().insert(Noted);
+    response
+}
+
+pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let Endpoint { app, spec } = endpoint;
+    let _in_flight = app.metrics.http_started();
+    let id = RequestId::of(request.headers());
+    let method = method_label(request.method());
+
+    let response = if spec.access == Access::Key && !app.api_key.admits(request.headers()) {
+        Problem::new(Code::Unauthorized, "the API key is missing or wrong").into_response()
+    } else {
+        let deadline = match spec.patience {
+            Patience::Prompt => app.settings.request_timeout,
+            Patience::Waits => app.settings.patient_timeout(),
+        };
+        let span = tracing::info_span!("request", request_id = id.as_str());
+        in_time(deadline, next.run(request)).instrument(span).await
+    };
+
+    let exchange = Exchange { id: &id, spec: &spec, method, took: started.elapsed() };
+    let mut response = exchange.concluded(response);
+    let labels = HttpLabels { route: spec.template, method, status: class(response.status()) };
+    app.metrics.http_answered(labels, exchange.took);
+    if app.shutdown.is_draining() {
+        // Callers that keep a connection open go elsewhere with their next request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+    response
+}
+
+/// The handler's answer, unless it panics or takes too long. What it has begun at the
+/// provider goes on by itself.
+async fn in_time(deadline: Duration, handler: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(deadline, AssertUnwindSafe(handler).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Problem::internal(panic_message(panic.as_ref())).into_response(),
+        Err(_) => Problem::new(Code::Timeout, "the request took too long").into_response(),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("of an unknown kind"))
+}
+
+/// A request with its answer, for the log.
+struct Exchange<'a> {
+    id: &'a RequestId,
+    spec: &'a Spec,
+    method: &'static str,
+    took: Duration,
+}
+
+impl Exchange<'_> {
+    /// Renders a problem, and writes the line of the access log.
+    fn concluded(&self, mut response: Response) -> Response {
+        // Most answers carry nothing extra, and pay nothing for this.
+        if response.extensions().is_empty() {
+            self.log_quietly(response.status());
+            return response;
+        }
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            self.log_problem(&problem);
+            return problem.render(response, self.id.as_str(), self.spec.form);
+        }
+        if response.extensions_mut().remove::<Noted>().is_some() {
+            self.log(response.status());
+        } else {
+            self.log_quietly(response.status());
+        }
+        response
+    }
+
+    fn log(&self, status: StatusCode) {
+        let (status, request_id) = (status.as_u16(), self.id.as_str());
+        tracing::info!(
+            request_id,
+            method = self.method,
+            route = self.spec.template,
+            status,
+            took_us = self.took_us(),
+            "answered"
+        );
+    }
+
+    fn log_quietly(&self, status: StatusCode) {
+        let (status, request_id) = (status.as_u16(), self.id.as_str());
+        tracing::debug!(
+            request_id,
+            method = self.method,
+            route = self.spec.template,
+            status,
+            took_us = self.took_us(),
+            "answered"
+        );
+    }
+
+    /// The detail is left out: it may repeat what the caller sent, which is not ours to keep.
+    fn log_problem(&self, problem: &Problem) {
+        let entry = problem.code.entry();
+        let (method, route, status, code) = (self.method, self.spec.template, entry.status.as_u16(), entry.code);
+        let (request_id, took_us, cause) = (self.id.as_str(), self.took_us(), problem.cause.as_deref());
+        match problem.code {
+            Code::Internal => tracing::error!(request_id, method, route, status, code, cause, took_us, "failed"),
+            _ if entry.status.is_server_error() => {
+                tracing::warn!(request_id, method, route, status, code, cause, took_us, "failed");
+            }
+            _ => tracing::info!(request_id, method, route, status, code, cause, took_us, "refused"),
+        }
+    }
+
+    fn took_us(&self) -> u64 {
+        u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The answer where a route exists for other methods; axum adds `Allow`.
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "the route exists, but not for this method")
+}
+
+/// The answer where no route matches.
+pub(super) async fn route_not_found() -> Problem {
+    Problem::new(Code::RouteNotFound, "there is no such route")
+}
+
+/// The method, of a bounded number of them.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_panics_or_hangs_is_answered_for() {
+        let code = |response: &Response| response.extensions().get::<Problem>().map(|problem| problem.code);
+        let second = Duration::from_secs(1);
+        let fine = in_time(second, async { StatusCode::OK.into_response() }).await;
+        assert_eq!((fine.status(), code(&fine)), (StatusCode::OK, None));
+        let panicked = in_time(second, async { panic!("a defect") }).await;
+        assert_eq!(code(&panicked), Some(Code::Internal));
+        assert_eq!(panicked.extensions().get::<Problem>().unwrap().cause.as_deref(), Some("panic: a defect"));
+        let hung = in_time(second, std::future::pending()).await;
+        assert_eq!(code(&hung), Some(Code::Timeout));
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), "other");
+        assert_eq!(class(StatusCode::IM_A_TEAPOT), "4xx");
+        assert_eq!(class(StatusCode::from_u16(999).unwrap()), "5xx");
+    }
+}

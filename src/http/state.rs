@@ -1,0 +1,67 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::auth::ApiKey;
+use super::livekit::door::LiveKitDoor;
+use super::operation::readyz::Readiness;
+use crate::dispatch::Dispatches;
+use crate::lifecycle::Shutdown;
+use crate::name::Name;
+use crate::telemetry::Metrics;
+
+/// The state of the handlers.
+pub type App = Arc<AppState>;
+
+/// Everything that the handlers of one replica need.
+#[derive(Debug)]
+pub struct AppState {
+    /// The domain.
+    pub dispatches: Dispatches,
+    /// The key that opens the guarded routes.
+    pub api_key: ApiKey,
+    /// The replica's metrics.
+    pub metrics: Arc<Metrics>,
+    /// What must hold for the replica to be ready.
+    pub readiness: Readiness,
+    /// Whether the replica is on its way out.
+    pub shutdown: Shutdown,
+    /// Webhooks and tokens of LiveKit; none where LiveKit is not configured.
+    pub livekit: Option<LiveKitDoor>,
+    /// The settings of the HTTP layer.
+    pub settings: HttpSettings,
+}
+
+/// Settings of the HTTP layer.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// The agent where a caller names none.
+    pub default_agent: Name,
+    /// How long the browser's contract waits for a creation: all that a creation may take.
+    pub creation_budget: Duration,
+    /// How long `/v1` waits for a creation before it answers 202.
+    pub page_patience: Duration,
+    /// How long any other request may take; those that wait may take it on top of their wait.
+    pub request_timeout: Duration,
+    /// The largest body that is read.
+    pub body_bytes_max: usize,
+}
+
+impl HttpSettings {
+    /// The defaults, with this agent.
+    pub fn new(default_agent: Name) -> Self {
+        Self {
+            default_agent,
+            creation_budget: Duration::from_secs(20),
+            page_patience: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            body_bytes_max: 256 * 1024,
+        }
+    }
+
+    /// How long a request may take that waits for the provider: above every patience.
+    pub(super) fn patient_timeout(&self) -> Duration {
+        self.creation_budget.max(self.page_patience) + self.request_timeout
+    }
+}

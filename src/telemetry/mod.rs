@@ -1,0 +1,7 @@
+//! What a replica tells about itself: logs and metrics.
+
+pub mod logs;
+pub mod metrics;
+mod process;
+
+pub use metrics::Metrics;

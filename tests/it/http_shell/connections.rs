@@ -1,0 +1,162 @@
+//! Connections: slow ones, idle ones, too many of them, and the end of a server.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom::http::{Readiness, ServerOptions};
+use greenroom::lifecycle::{StopOptions, Stopped};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use super::harness::{KEY, Running, Setup, assert_problem, exchange, start, until_closed};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(3);
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn timed(header_read_timeout: Duration, idle_timeout: Duration) -> Setup {
+    let mut setup = Setup::default();
+    setup.options = ServerOptions { header_read_timeout, idle_timeout, ..setup.options };
+    setup
+}
+
+#[tokio::test]
+async fn slow_headers_are_cut_in_time() {
+    let running = start(timed(SHORT, Duration::from_mins(1))).await;
+    for beginning in [&b""[..], b"GET", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+        let began = Instant::now();
+        exchange(&running, beginning).await;
+        assert!((SHORT..LONG).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+    // A byte now and then does not prolong it.
+    let mut stream = running.raw().await;
+    let began = Instant::now();
+    while stream.write_all(b"G").await.is_ok() && began.elapsed() < LONG {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!((SHORT..LONG).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_time_for_headers_and_is_cut_after_its_own() {
+    let idle = Duration::from_millis(1_200);
+    let running = start(timed(SHORT, idle)).await;
+    let mut stream = running.raw().await;
+    for _ in 0..2 {
+        stream.write_all(GET).await.unwrap();
+        let mut answer = [0; 1_024];
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+        tokio::time::sleep(SHORT * 2).await;
+    }
+    let began = Instant::now();
+    until_closed(stream).await;
+    assert!((idle / 4..LONG).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_ends_with_the_request_s_time() {
+    let mut setup = Setup::default();
+    setup.settings.request_timeout = SHORT;
+    let running = start(setup).await;
+    let head = "POST /api/livekit/webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{";
+    let began = Instant::now();
+    // Without LiveKit the body is read before anything else is asked.
+    let answer = exchange(&running, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"timeout\""), "{answer}");
+    assert!((SHORT..LONG).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn abusive_headers_are_refused() {
+    let running = start(Setup::default()).await;
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let many = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-Many: 1\r\n".repeat(200));
+    for (request, status) in
+        [(long.as_str(), "431"), (many.as_str(), "431"), ("\0\r\n\r\n", "400"), ("GET / HTTP/9.9\r\n\r\n", "400")]
+    {
+        let answer = exchange(&running, request.as_bytes()).await;
+        assert_eq!(answer.get(9..12), Some(status), "{answer}");
+    }
+    let smuggled = format!(
+        "POST /v1/dispatches HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"
+    );
+    assert_eq!(exchange(&running, smuggled.as_bytes()).await.get(9..12), Some("400"));
+}
+
+#[tokio::test]
+async fn one_connection_more_than_the_limit_waits_for_a_place() {
+    let mut setup = Setup::default();
+    setup.options.connections_max = 1;
+    let running = start(setup).await;
+    let mut first = running.raw().await;
+    first.write_all(GET).await.unwrap();
+    let mut answer = [0; 1_024];
+    assert!(first.read(&mut answer).await.unwrap() > 0);
+
+    let mut second = running.raw().await;
+    second.write_all(GET).await.unwrap();
+    let waited = tokio::time::timeout(SHORT, second.read(&mut answer)).await;
+    assert!(waited.is_err(), "the second one has to wait");
+    drop(first);
+    let served = tokio::time::timeout(LONG, second.read(&mut answer)).await;
+    assert!(served.expect("a place became free").unwrap() > 0);
+}
+
+/// A server whose `/readyz` waits until it is let go.
+async fn with_a_gate(gate: &Arc<Notify>) -> Running {
+    let gate = Arc::clone(gate);
+    let check = move || {
+        let gate = Arc::clone(&gate);
+        let opened: futures_util::future::BoxFuture<'static, _> = Box::pin(async move {
+            gate.notified().await;
+            Ok(())
+        });
+        opened
+    };
+    start(Setup { readiness: Readiness::new().with("gate", Box::new(check)), ..Setup::default() }).await
+}
+
+#[tokio::test]
+async fn the_end_drains_finishes_and_closes() {
+    let gate = Arc::new(Notify::new());
+    let running = with_a_gate(&gate).await;
+    let mut idle = running.raw().await;
+    idle.write_all(GET).await.unwrap();
+    let mut answer = [0; 1_024];
+    let read = idle.read(&mut answer).await.unwrap();
+    assert!(!String::from_utf8_lossy(&answer[..read]).contains("connection: close"));
+
+    let options = StopOptions { drain: SHORT, grace: Duration::from_secs(5) };
+    let shutdown = running.shutdown.clone();
+    shutdown.begin();
+    let began = Instant::now();
+    // While it drains, it serves: on connections that it asks to be closed.
+    gate.notify_one();
+    let draining = running.bare("GET", "/readyz").send().await.unwrap();
+    assert_eq!((draining.status().as_u16(), &draining.headers()["connection"]), (503, &"close".parse().unwrap()));
+    assert_eq!(draining.json::<serde_json::Value>().await.unwrap()["draining"], true);
+
+    let in_flight = tokio::spawn(running.bare("GET", "/readyz").send());
+    let address = running.address;
+    let stop = tokio::spawn(async move { shutdown.finish(running.server.served(), options).await });
+    // It stops accepting, and closes what is idle, while the request is still there.
+    until_closed(idle).await;
+    assert!(began.elapsed() >= SHORT && !stop.is_finished());
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    gate.notify_one();
+    assert_eq!(in_flight.await.unwrap().unwrap().status(), 503);
+    assert_eq!(stop.await.unwrap(), Stopped::Clean);
+}
+
+#[tokio::test]
+async fn a_request_in_progress_is_cut_only_by_the_grace_period() {
+    let running = start(Setup::default()).await;
+    let mut slow = running.raw().await;
+    slow.write_all(b"POST /api/livekit/webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+    assert_problem(running.bare("GET", "/x").send().await.unwrap(), 404, "route_not_found").await;
+    running.shutdown.begin();
+    let options = StopOptions { drain: Duration::ZERO, grace: SHORT };
+    let stopped = running.shutdown.finish(running.server.served(), options).await;
+    assert_eq!(stopped, Stopped::CutShort { serving: true, tasks: 0 });
+}

@@ -1,0 +1,129 @@
+//! A server on port 0, as the binary serves it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::dispatch::Dispatches;
+use greenroom::http::{ApiKey, App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
+use greenroom::lifecycle::Shutdown;
+use greenroom::name::Name;
+use greenroom::telemetry::Metrics;
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(super) const KEY: &str = "test-key";
+pub(super) const BODY_BYTES_MAX: usize = 1_000;
+
+/// What a test may set before it starts a server.
+pub(super) struct Setup {
+    pub(super) readiness: Readiness,
+    pub(super) livekit: Option<LiveKitDoor>,
+    pub(super) settings: HttpSettings,
+    pub(super) options: ServerOptions,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let agent = Name::strict("concierge").expect("a good name");
+        Self {
+            readiness: Readiness::new(),
+            livekit: None,
+            settings: HttpSettings { body_bytes_max: BODY_BYTES_MAX, ..HttpSettings::new(agent) },
+            options: ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))),
+        }
+    }
+}
+
+/// A running server, and a client for it.
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) shutdown: Shutdown,
+    pub(super) server: Server,
+    client: Client,
+}
+
+pub(super) async fn start(setup: Setup) -> Running {
+    let shutdown = Shutdown::new();
+    let app: App = Arc::new(AppState {
+        dispatches: dispatches(),
+        api_key: ApiKey::new(&KEY.into()),
+        metrics: Arc::new(Metrics::new()),
+        readiness: setup.readiness,
+        shutdown: shutdown.clone(),
+        livekit: setup.livekit,
+        settings: setup.settings,
+    });
+    let server = Server::start(setup.options, router(app), shutdown.stopping()).await.expect("a free port");
+    let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+    Running { address: server.address(), shutdown, server, client }
+}
+
+/// No test here depends on what the domain answers.
+fn dispatches() -> Dispatches {
+    Dispatches {}
+}
+
+impl Running {
+    /// A request without a key.
+    pub(super) fn bare(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// A request with the key.
+    pub(super) fn call(&self, method: &str, path: &str) -> RequestBuilder {
+        self.bare(method, path).bearer_auth(KEY)
+    }
+
+    /// A POST of this text as JSON, with the key.
+    pub(super) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.call("POST", path).header("content-type", "application/json").body(body);
+        request.send().await.expect("an answer")
+    }
+
+    /// A connection whose bytes the test chooses.
+    pub(super) async fn raw(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+}
+
+/// What the server says until it closes the connection; fails after ten seconds.
+pub(super) async fn until_closed(mut stream: TcpStream) -> String {
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said));
+    // A reset is an end as well.
+    let _ = read.await.expect("the connection is closed in time");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Sends the bytes and returns what comes back until the connection is closed.
+pub(super) async fn exchange(running: &Running, request: &[u8]) -> String {
+    let mut stream = running.raw().await;
+    stream.write_all(request).await.expect("sent");
+    until_closed(stream).await
+}
+
+/// Checks that the answer is a whole problem document of this status and code.
+pub(super) async fn assert_problem(response: Response, status: u16, code: &str) -> Value {
+    let (have, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.expect("a body");
+    assert_eq!(have, status, "{text}");
+    assert_eq!(headers["content-type"], "application/problem+json");
+    let body: Value = serde_json::from_str(&text).expect("a document");
+    assert_eq!(body["code"], code, "{text}");
+    assert_eq!(body["status"], status);
+    assert_eq!(body["type"], format!("urn:greenroom:problem:{code}"));
+    assert_eq!(body["request_id"], headers["x-request-id"].to_str().expect("an id"));
+    for member in ["title", "detail", "user_message"] {
+        assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {text}");
+    }
+    assert!(body["retryable"].is_boolean() && body["suggestions"].is_array(), "{text}");
+    assert_eq!(
+        body.get("retry_after_seconds").map(Value::to_string).as_deref(),
+        headers.get("retry-after").map(|value| value.to_str().expect("a number"))
+    );
+    body
+}

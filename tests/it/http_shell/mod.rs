@@ -1,0 +1,8 @@
+//! The HTTP layer as its callers meet it: everything that is decided before the domain is asked.
+
+mod bodies;
+mod connections;
+mod harness;
+mod livekit;
+mod names;
+mod routes;
