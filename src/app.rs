@@ -15,7 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
-use crate::http::{ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
+use crate::http::{
+    ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router,
+};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::name::Name;
 use crate::provider::Provider;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::BackgroundOptions;
 use crate::store::keys::Shard;
 use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
 
 /// Whether this replica leads. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -39,11 +40,12 @@ pub struct Elector {
     lease: Duration,
     renew: Duration,
     leadership: Leadership,
+    metrics: Arc<Metrics>,
 }
 
 impl Elector {
     /// An elector with a name of its own.
-    pub fn new(store: Store, options: &BackgroundOptions) -> (Self, Leadership) {
+    pub fn new(store: Store, options: &BackgroundOptions, metrics: Arc<Metrics>) -> (Self, Leadership) {
         let leadership = Leadership::default();
         let elector = Self {
             store,
@@ -51,6 +53,7 @@ impl Elector {
             lease: options.lease,
             renew: options.renew,
             leadership: leadership.clone(),
+            metrics,
         };
         (elector, leadership)
     }
@@ -62,6 +65,7 @@ impl Elector {
             if let Err(error) = self.campaign(before).await {
                 tracing::warn!(%error, "the election could not be held");
             }
+            self.metrics.set_leader(self.leadership.term().is_some());
             // Some jitter, so that replicas do not campaign in step.
             let pause = self.renew.mul_f64(rand::random_range(0.8..=1.0));
             tokio::select! {
@@ -70,6 +74,7 @@ impl Elector {
             }
         }
         self.leadership.set(None);
+        self.metrics.set_leader(false);
         if let Err(error) = self.store.resign(&self.owner).await {
             tracing::warn!(%error, "could not step down; the lease runs out by itself");
         }

@@ -2,6 +2,7 @@
 //! that act for all replicas do so only in the one that leads; two that think they lead do no harm,
 //! since every script of theirs checks the term.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::dispatch::Dispatches;
 use crate::store::{Hints, Store};
+use crate::telemetry::Metrics;
 
 mod beat_reaper;
 mod elector;
@@ -40,10 +42,11 @@ pub fn start(
     dispatches: &Dispatches,
     hints: &Hints,
     options: &BackgroundOptions,
+    metrics: &Arc<Metrics>,
     stop: &CancellationToken,
 ) -> (TaskTracker, Leadership) {
     let tasks = TaskTracker::new();
-    let (elector, leadership) = Elector::new(store.clone(), options);
+    let (elector, leadership) = Elector::new(store.clone(), options, Arc::clone(metrics));
     tasks.spawn(elector.run(stop.clone()));
     tasks.spawn(hints.clone().follow(store.clone(), stop.clone()));
     let scan = options.scan;

@@ -16,7 +16,14 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
     let (dispatches, steps) =
         dispatch::explain(&store, &Name::default_tenant(), &room).await.map_err(anyhow::Error::from)?;
     for step in &steps {
-        say(&format!("{}  {:<9} {:<16} {}  {}", time(step.at_ms), step.state, step.reason, step.agent, step.dispatch_id))?;
+        say(&format!(
+            "{}  {:<9} {:<16} {}  {}",
+            time(step.at_ms),
+            step.state,
+            step.reason,
+            step.agent,
+            step.dispatch_id
+        ))?;
     }
     if dispatches.is_empty() {
         say("no agent: nobody has asked for one, or its dispatch has ended")?;

@@ -18,7 +18,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub use settings::{
-    AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
+    Dispatch, Leader, LiveKit, LiveKitCredentials, Log, ProviderKind, Redis,
     Server,
 };
 pub use sources::process_environment;

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::dispatch::{AgentSettings, ReturnPolicy};
+use crate::telemetry::LogFormat;
 
 /// `[server]`: how a replica is reached, and how it stops.
 #[derive(Debug, Clone, Section)]
@@ -179,16 +180,6 @@ pub enum ProviderKind {
     LiveKit,
     /// A simulation within the process.
     Simulated,
-}
-
-/// How a line of the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 /// The three settings without which there is no LiveKit.

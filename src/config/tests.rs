@@ -143,9 +143,8 @@ fn an_empty_variable_counts_as_not_set() {
 fn agents_have_their_own_settings() {
     let file = "[dispatch.agents.helper]\nreturn_policy = \"always\"\n[dispatch.agents.\"v1.2\"]\nttl_seconds = 5\n";
     let dispatch = load(file, &[]).expect("good settings").dispatch;
-    assert_eq!(dispatch.return_policy_of("helper"), ReturnPolicy::Always);
-    assert_eq!(dispatch.ttl_seconds_of("helper"), 300);
-    assert_eq!((dispatch.ttl_seconds_of("v1.2"), dispatch.ttl_seconds_of("other")), (5, 300));
+    assert_eq!(dispatch.agents["helper"].return_policy, Some(ReturnPolicy::Always));
+    assert_eq!((dispatch.agents["helper"].ttl_seconds, dispatch.agents["v1.2"].ttl_seconds), (None, Some(5)));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{
 use crate::name::Name;
 use crate::provider::Provider;
 use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
+use crate::telemetry::{AcquireOutcome, Metrics};
 
 /// The longest anyone waits for a hint before asking again: a lost hint costs no more.
 const POLL_MAX: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub struct Core {
     pub(super) mint: TokenMint,
     hints: Hints,
     waiting: Waiting<Result<(Verdict, Record), DispatchError>>,
+    pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
 }
@@ -76,13 +78,25 @@ impl Dispatches {
         mint: TokenMint,
         hints: Hints,
         work: TaskTracker,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let waiting = Waiting::default();
-        Self { core: Arc::new(Core { store, provider, settings, mint, hints, waiting, work }) }
+        Self { core: Arc::new(Core { store, provider, settings, mint, hints, waiting, metrics, work }) }
     }
 
     /// Returns the live dispatch of the place, or makes one.
     pub async fn acquire(&self, request: Acquire) -> Result<Acquired, DispatchError> {
+        let answer = self.acquire_in_time(request).await;
+        self.metrics.dispatch_acquired(match &answer {
+            Ok(Acquired::Created(_)) => AcquireOutcome::Created,
+            Ok(Acquired::Reused(_)) => AcquireOutcome::Reused,
+            Ok(Acquired::Pending(_)) => AcquireOutcome::Pending,
+            Err(_) => AcquireOutcome::Failed,
+        });
+        answer
+    }
+
+    async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
         let deadline = Instant::now() + request.patience;
         let mut pending = None;
         loop {
@@ -254,6 +268,7 @@ impl Dispatches {
 
     /// Does what a reaper found due.
     pub async fn attend_to(&self, due: Due) {
+        self.metrics.reaper_lag(Duration::from_millis(due.late_ms));
         self.attend(&due).await;
     }
 

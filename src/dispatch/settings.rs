@@ -31,7 +31,6 @@ impl ReturnPolicy {
             Self::Never => "never",
         }
     }
-
 }
 
 /// What differs for one agent.

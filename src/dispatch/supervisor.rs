@@ -89,6 +89,7 @@ impl Core {
         }
         match self.store.ended(&dispatch.place, dispatch.token).await {
             Ok(()) => {
+                self.metrics.dispatch_ended(end_reason(&dispatch.reason));
                 tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
                 Ok(())
             }
@@ -144,6 +145,11 @@ impl Core {
             Err(store) => Err(store.into()),
         }
     }
+}
+
+/// The reasons that metrics know: a bounded set, whatever stands in Redis.
+fn end_reason(reason: &str) -> &'static str {
+    ["ttl", "asked", "room_closed"].into_iter().find(|known| *known == reason).unwrap_or("other")
 }
 
 /// What stood in the way of a deletion.

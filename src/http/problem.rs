@@ -145,6 +145,7 @@ impl From<DispatchError> for Problem {
     fn from(error: DispatchError) -> Self {
         match error {
             DispatchError::NotFound => Self::new(Code::DispatchNotFound, "there is no dispatch of that id or name"),
+            DispatchError::Ended => Self::new(Code::DispatchEnded, "the dispatch is over"),
             DispatchError::StaleToken => {
                 Self::new(Code::StaleToken, "the token is not the current one: its bearer was replaced")
             }
@@ -189,6 +190,7 @@ mod tests {
         let provider = |source| DispatchError::Provider { source, retry_after: after };
         for (error, expected) in [
             (DispatchError::NotFound, (404, "dispatch_not_found", None)),
+            (DispatchError::Ended, (410, "dispatch_ended", None)),
             (DispatchError::StaleToken, (409, "stale_token", None)),
             (DispatchError::BadToken, (401, "bad_token", None)),
             (DispatchError::Ending, (409, "dispatch_ending", Some(1))),

@@ -86,6 +86,9 @@ catalogue! {
     DispatchEnding: "dispatch_ending", CONFLICT, AGAIN, "The dispatch is ending", GONE,
     ["Ask for an agent again: the next one is made once this one is gone."];
 
+    DispatchEnded: "dispatch_ended", GONE, NEVER, "The dispatch is over", GONE,
+    ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
+
     LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
     ["Give the service the address, key and secret of a LiveKit server."];
 

@@ -4,4 +4,5 @@ pub mod logs;
 pub mod metrics;
 mod process;
 
-pub use metrics::Metrics;
+pub use logs::{LogFormat, init};
+pub use metrics::{AcquireOutcome, Metrics};

@@ -1,6 +1,7 @@
 //! The domain on a real Redis and the simulated provider, without HTTP.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::background::{self, BackgroundOptions};
@@ -9,6 +10,7 @@ use greenroom::name::Name;
 use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
 use greenroom::store::Hints;
+use greenroom::telemetry::Metrics;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -24,9 +26,9 @@ async fn replica(redis: &TestRedis, simulated: &Simulated, settings: Settings) -
     let (hints, stop) = (Hints::default(), CancellationToken::new());
     let provider = Provider::Simulated(simulated.clone());
     let mint = TokenMint::new("secret");
-    let work = TaskTracker::new();
-    let dispatches = Dispatches::new(store.clone(), provider, settings, mint, hints.clone(), work);
-    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &stop);
+    let (work, metrics) = (TaskTracker::new(), Arc::new(Metrics::new()));
+    let dispatches = Dispatches::new(store.clone(), provider, settings, mint, hints.clone(), work, metrics.clone());
+    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &metrics, &stop);
     Replica { dispatches, _stop: stop.drop_guard() }
 }
 

@@ -3,6 +3,7 @@
 
 mod dispatch_service;
 mod http_shell;
+mod provider;
 mod standin;
 mod standin_recordings;
 mod support;

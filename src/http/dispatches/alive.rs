@@ -8,7 +8,6 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 
 use super::view::DispatchView;
-use crate::dispatch::Which;
 use crate::http::auth::bearer;
 use crate::http::extract::{IdInPath, JsonBody};
 use crate::http::fields::Session;
@@ -29,7 +28,7 @@ pub(in crate::http) async fn alive(
     JsonBody(report): JsonBody<Report>,
 ) -> Result<Json<DispatchView>, Problem> {
     let token = bearer(&headers).ok_or_else(|| Problem::new(Code::BadToken, "the agent's token is missing"))?;
-    let dispatch = app.dispatches.report(Which::Id(id), token, report.state.0).await?;
+    let dispatch = app.dispatches.report(id, token, report.state.0).await?;
     Ok(Json(dispatch.into()))
 }
 

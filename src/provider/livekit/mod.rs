@@ -10,14 +10,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use livekit_protocol as proto;
-use livekit_protocol::participant_info::{Kind, State};
 use livekit_token::VideoGrants;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::IgnoredAny;
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use self::answer::CallError;
+use self::message::{Dispatch, Dispatches, Participants, Room, Rooms};
 use self::token::Keys;
 pub use self::token::TokenError;
 use self::twirp::Twirp;
@@ -26,6 +27,7 @@ use super::{AgentPresence, Look, Person, ProviderDispatch, ProviderError, RoomTi
 use crate::dispatch::RoomNotice;
 
 mod answer;
+mod message;
 mod token;
 mod twirp;
 mod webhook;
@@ -33,12 +35,9 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-/// How long a call that a closed room leaves hanging may take before the room is looked for again.
-/// Some hundred times what such a call takes.
+/// How often the room is looked for while a call goes on that a closed room leaves hanging.
+/// Some hundred times what such a call takes otherwise.
 const CLOSED_ROOM_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Attributes in which the server tells an agent's name.
-const AGENT_NAME_ATTRIBUTES: [&str; 2] = ["lk.agent.name", "lk.agent_name"];
 
 /// The room that [`LiveKit::ping`] asks for. It need not exist.
 const PING_ROOM: &str = "greenroom-ping";
@@ -133,15 +132,14 @@ impl LiveKit {
     }
 
     pub(super) async fn ensure_room(&self, room: &str, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
-        let request = proto::CreateRoomRequest {
-            name: room.to_owned(),
-            empty_timeout: timeouts.empty_timeout_seconds,
-            departure_timeout: timeouts.departure_timeout_seconds,
-            ..Default::default()
-        };
+        let request = json!({
+            "name": room,
+            "empty_timeout": timeouts.empty_timeout_seconds,
+            "departure_timeout": timeouts.departure_timeout_seconds,
+        });
         let grants = VideoGrants { room_create: true, ..VideoGrants::default() };
         let call = async { Ok(self.inner.twirp.call("RoomService/CreateRoom", grants, &request).await?) };
-        let made: proto::Room = self.bounded(call).await?;
+        let made: Room = self.bounded(call).await?;
         if made.name == room { Ok(()) } else { Err(answer::garbage("another room than the one asked for")) }
     }
 
@@ -172,20 +170,12 @@ impl LiveKit {
         metadata: &str,
         attributes: HashMap<String, String>,
     ) -> Result<ProviderDispatch, ProviderError> {
-        let request = proto::CreateAgentDispatchRequest {
-            room: room.to_owned(),
-            agent_name: agent.to_owned(),
-            metadata: metadata.to_owned(),
-            attributes,
-            ..Default::default()
-        };
+        let request = json!({"room": room, "agent_name": agent, "metadata": metadata, "attributes": attributes});
         let method = "AgentDispatchService/CreateDispatch";
         let call = async { Ok(self.inner.twirp.call(method, admin_of(room), &request).await?) };
-        let made: proto::AgentDispatch = self.bounded(call).await?;
-        if made.id.is_empty() {
-            return Err(answer::garbage("a dispatch without an id"));
-        }
-        Ok(dispatch(made))
+        let made: Dispatch = self.bounded(call).await?;
+        let made = made.into_ours();
+        if made.id.is_empty() { Err(answer::garbage("a dispatch without an id")) } else { Ok(made) }
     }
 
     pub(super) async fn delete(&self, room: &str, provider_id: &str) -> Result<(), ProviderError> {
@@ -199,45 +189,37 @@ impl LiveKit {
     }
 
     pub(super) async fn remove_agent(&self, room: &str, identity: &str) -> Result<(), ProviderError> {
-        let request = proto::RoomParticipantIdentity {
-            room: room.to_owned(),
-            identity: identity.to_owned(),
-            ..Default::default()
-        };
+        let request = json!({"room": room, "identity": identity});
         let method = "RoomService/RemoveParticipant";
-        let call = self.inner.twirp.call::<proto::RemoveParticipantResponse>(method, admin_of(room), &request);
+        let call = self.inner.twirp.call::<IgnoredAny>(method, admin_of(room), &request);
         self.bounded(async { gone(call.await) }).await
     }
 
     async fn room_exists(&self, room: &str) -> Result<bool, ProviderError> {
-        let request = proto::ListRoomsRequest { names: vec![room.to_owned()] };
+        let request = json!({"names": [room]});
         let grants = VideoGrants { room_list: true, ..VideoGrants::default() };
-        let answer: proto::ListRoomsResponse = self.inner.twirp.call("RoomService/ListRooms", grants, &request).await?;
+        let answer: Rooms = self.inner.twirp.call("RoomService/ListRooms", grants, &request).await?;
         Ok(answer.rooms.iter().any(|found| found.name == room))
     }
 
     async fn participants(&self, room: &str) -> Result<(Vec<Person>, Vec<AgentPresence>), ProviderError> {
-        let request = proto::ListParticipantsRequest { room: room.to_owned() };
-        let answer: proto::ListParticipantsResponse =
+        let request = json!({"room": room});
+        let answer: Participants =
             self.inner.twirp.call("RoomService/ListParticipants", admin_of(room), &request).await?;
-        Ok(sort(answer.participants))
+        Ok(answer.sort())
     }
 
     async fn dispatches(&self, room: &str) -> Result<Vec<ProviderDispatch>, ProviderError> {
-        let request = proto::ListAgentDispatchRequest { room: room.to_owned(), ..Default::default() };
-        let answer: proto::ListAgentDispatchResponse =
+        let request = json!({"room": room});
+        let answer: Dispatches =
             self.inner.twirp.call("AgentDispatchService/ListDispatch", admin_of(room), &request).await?;
-        // A room made without agents lists one without a name, which stands for any nameless worker.
-        let ours = answer.agent_dispatches.into_iter().filter(|found| {
-            !found.agent_name.is_empty() && found.state.as_ref().is_none_or(|state| state.deleted_at == 0)
-        });
-        Ok(ours.map(dispatch).collect())
+        Ok(answer.named())
     }
 
     async fn delete_dispatch(&self, room: &str, provider_id: &str) -> Result<(), ProviderError> {
-        let request = proto::DeleteAgentDispatchRequest { room: room.to_owned(), dispatch_id: provider_id.to_owned() };
+        let request = json!({"room": room, "dispatch_id": provider_id});
         let method = "AgentDispatchService/DeleteDispatch";
-        gone(self.inner.twirp.call::<proto::AgentDispatch>(method, admin_of(room), &request).await)
+        gone(self.inner.twirp.call::<IgnoredAny>(method, admin_of(room), &request).await)
     }
 
     /// Waits for a call that a closed room leaves hanging; `None` if the room is closed.
@@ -248,12 +230,12 @@ impl LiveKit {
     ) -> Result<Option<T>, ProviderError> {
         let mut call = pin!(call);
         let patience = CLOSED_ROOM_PATIENCE.min(self.inner.twirp.call_timeout() / 4);
-        let answer = if let Ok(answer) = timeout(patience, &mut call).await {
-            answer
-        } else if self.room_exists(room).await? {
-            call.await
-        } else {
-            return Ok(None);
+        let answer = loop {
+            match timeout(patience, &mut call).await {
+                Ok(answer) => break answer,
+                Err(_) if self.room_exists(room).await? => {}
+                Err(_) => return Ok(None),
+            }
         };
         match answer {
             Err(error @ ProviderError::Unavailable { .. }) => {
@@ -286,43 +268,6 @@ fn gone<T>(answer: Result<T, CallError>) -> Result<(), ProviderError> {
 
 fn admin_of(room: &str) -> VideoGrants {
     VideoGrants { room_admin: true, room: room.to_owned(), ..VideoGrants::default() }
-}
-
-fn dispatch(found: proto::AgentDispatch) -> ProviderDispatch {
-    let state = found.state.unwrap_or_default();
-    ProviderDispatch {
-        id: found.id,
-        agent: found.agent_name,
-        created_at_seconds: state.created_at / 1_000_000_000,
-        job_identities: state
-            .jobs
-            .into_iter()
-            .map(|job| job.state.map(|state| state.participant_identity).unwrap_or_default())
-            .collect(),
-        attributes: found.attributes,
-    }
-}
-
-/// People and agents of a list of participants. A kind that this code does not know is a person's.
-fn sort(participants: Vec<proto::ParticipantInfo>) -> (Vec<Person>, Vec<AgentPresence>) {
-    let mut people = Vec::new();
-    let mut agents = Vec::new();
-    for participant in participants {
-        if participant.state == State::Disconnected as i32 {
-            continue;
-        }
-        match Kind::try_from(participant.kind) {
-            Ok(Kind::Egress | Kind::Ingress) => {}
-            Ok(Kind::Agent) => {
-                let attributes = participant.attributes;
-                let name = AGENT_NAME_ATTRIBUTES.iter().find_map(|key| attributes.get(*key)).cloned();
-                let name = name.filter(|name| !name.is_empty());
-                agents.push(AgentPresence { identity: participant.identity, name });
-            }
-            _ => people.push(Person { sid: participant.sid, joined_at_seconds: participant.joined_at }),
-        }
-    }
-    (people, agents)
 }
 
 /// The address for calls and the one for pages, both without a slash at the end.

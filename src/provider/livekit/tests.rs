@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use prost::Message;
+use serde_json::Value;
 
 use super::*;
 
@@ -21,8 +21,8 @@ struct Scripted {
     response: Response,
 }
 
-fn says(method: &'static str, message: &impl Message) -> Scripted {
-    with(method, StatusCode::OK, PROTOBUF, message.encode_to_vec())
+fn says(method: &'static str, message: &Value) -> Scripted {
+    with(method, StatusCode::OK, JSON, message.to_string())
 }
 
 fn with(method: &'static str, status: StatusCode, kind: &'static str, body: impl Into<axum::body::Body>) -> Scripted {
@@ -31,14 +31,14 @@ fn with(method: &'static str, status: StatusCode, kind: &'static str, body: impl
 }
 
 fn error(method: &'static str, status: StatusCode, code: &str) -> Scripted {
-    with(method, status, "application/json", format!(r#"{{"code":"{code}","msg":"twirp error unknown: why"}}"#))
+    with(method, status, JSON, format!(r#"{{"code":"{code}","msg":"twirp error unknown: why"}}"#))
 }
 
 fn after(delay: Duration, scripted: Scripted) -> Scripted {
     Scripted { delay, ..scripted }
 }
 
-const PROTOBUF: &str = "application/protobuf";
+const JSON: &str = "application/json";
 const NO_ANSWER: &str = "unavailable";
 
 type Script = Arc<Mutex<VecDeque<Scripted>>>;
@@ -92,23 +92,17 @@ const CREATE_DISPATCH: &str = "AgentDispatchService/CreateDispatch";
 const REMOVE_PARTICIPANT: &str = "RoomService/RemoveParticipant";
 
 fn rooms(names: &[&str]) -> Scripted {
-    let rooms = names.iter().map(|name| proto::Room { name: (*name).to_owned(), ..Default::default() });
-    says(LIST_ROOMS, &proto::ListRoomsResponse { rooms: rooms.collect() })
+    let rooms: Vec<_> = names.iter().map(|name| json!({"sid": "RM_1", "name": name, "version": null})).collect();
+    says(LIST_ROOMS, &json!({"rooms": rooms}))
 }
 
-fn participant(sid: &str, kind: i32, state: State) -> proto::ParticipantInfo {
-    proto::ParticipantInfo {
-        sid: sid.to_owned(),
-        identity: format!("id-{sid}"),
-        kind,
-        state: state as i32,
-        joined_at: 1_795_246_001,
-        ..Default::default()
-    }
+fn participant(sid: &str, kind: impl Into<Value>, state: &str) -> Value {
+    json!({"sid": sid, "identity": format!("id-{sid}"), "kind": kind.into(), "state": state,
+        "joined_at": "1795246001", "attributes": {}, "kind_details": ["NEVER_HEARD_OF"], "permission": null})
 }
 
 fn nobody() -> Scripted {
-    says(LIST_PARTICIPANTS, &proto::ListParticipantsResponse::default())
+    says(LIST_PARTICIPANTS, &json!({"participants": []}))
 }
 
 #[tokio::test]
@@ -126,21 +120,21 @@ async fn a_room_of_another_name_is_another_room() {
 
 #[tokio::test]
 async fn a_look_sorts_people_agents_and_machines() {
-    let mut agent = participant("PA_a", Kind::Agent as i32, State::Active);
-    agent.attributes = HashMap::from([("lk.agent_name".to_owned(), "bot".to_owned())]);
-    let participants = vec![
-        participant("PA_1", Kind::Standard as i32, State::Active),
-        participant("PA_2", Kind::Sip as i32, State::Joining),
-        participant("PA_3", Kind::Connector as i32, State::Joined),
-        participant("PA_4", 99, State::Active),
-        participant("PA_5", Kind::Standard as i32, State::Disconnected),
-        participant("PA_6", Kind::Egress as i32, State::Active),
-        participant("PA_7", Kind::Ingress as i32, State::Active),
-        participant("PA_8", Kind::Agent as i32, State::Disconnected),
+    let mut agent = participant("PA_a", "AGENT", "ACTIVE");
+    agent["attributes"] = json!({"lk.agent_name": "bot"});
+    let participants = [
+        participant("PA_1", "STANDARD", "ACTIVE"),
+        participant("PA_2", "SIP", "JOINING"),
+        participant("PA_3", "CONNECTOR", "JOINED"),
+        participant("PA_4", "HOLOGRAM", "ACTIVE"),
+        participant("PA_5", "STANDARD", "DISCONNECTED"),
+        participant("PA_6", "EGRESS", "ACTIVE"),
+        participant("PA_7", "INGRESS", "ACTIVE"),
+        participant("PA_8", "AGENT", "DISCONNECTED"),
         agent,
-        participant("PA_b", Kind::Agent as i32, State::Joining),
+        participant("PA_b", 4, "JOINING"),
     ];
-    let list = says(LIST_PARTICIPANTS, &proto::ListParticipantsResponse { participants });
+    let list = says(LIST_PARTICIPANTS, &json!({"participants": participants}));
     let server = Server::start([rooms(&["r1"]), list]).await;
     let look = server.livekit.look("r1", false).await.expect("a look");
     assert!(look.room_exists);
@@ -154,25 +148,14 @@ async fn a_look_sorts_people_agents_and_machines() {
 
 #[tokio::test]
 async fn a_look_shows_dispatches_with_a_name_that_are_not_deleted() {
-    let entry = |id: &str, agent: &str, deleted_at| {
-        let job = |identity: &str| proto::Job {
-            state: Some(proto::JobState { participant_identity: identity.to_owned(), ..Default::default() }),
-            ..Default::default()
-        };
-        proto::AgentDispatch {
-            id: id.to_owned(),
-            agent_name: agent.to_owned(),
-            state: Some(proto::AgentDispatchState {
-                jobs: vec![job("bot-1"), proto::Job::default()],
-                created_at: 1_795_246_001_216_282_717,
-                deleted_at,
-            }),
-            attributes: HashMap::from([("k".to_owned(), "v".to_owned())]),
-            ..Default::default()
-        }
+    let entry = |id: &str, agent: &str, deleted_at: &str| {
+        let jobs = json!([{"id": "AJ_1", "state": {"participant_identity": "bot-1"}}, {"id": "AJ_2", "state": null}]);
+        let state = json!({"jobs": jobs, "created_at": "1795246001216282717", "deleted_at": deleted_at});
+        json!({"id": id, "agent_name": agent, "state": state, "restart_policy": "JRP_NEW", "attributes": {"k": "v"}})
     };
-    let agent_dispatches = vec![entry("AD_1", "", 0), entry("AD_2", "bot", 5), entry("AD_3", "bot", 0)];
-    let list = says(LIST_DISPATCH, &proto::ListAgentDispatchResponse { agent_dispatches });
+    let list =
+        json!({"agent_dispatches": [entry("AD_1", "", "0"), entry("AD_2", "bot", "5"), entry("AD_3", "bot", "0")]});
+    let list = says(LIST_DISPATCH, &list);
     let server = Server::start([rooms(&["r1"]), nobody(), list]).await;
     let look = server.livekit.look("r1", true).await.expect("a look");
     let expected = ProviderDispatch {
@@ -206,7 +189,7 @@ async fn an_unavailable_list_of_a_room_that_is_there_is_an_error() {
 
 #[tokio::test]
 async fn a_slow_list_of_a_room_that_is_there_is_waited_for() {
-    let slow = after(Duration::from_millis(800), says(LIST_DISPATCH, &proto::ListAgentDispatchResponse::default()));
+    let slow = after(Duration::from_millis(800), says(LIST_DISPATCH, &json!({"agent_dispatches": []})));
     let server = Server::start([rooms(&["r1"]), nobody(), slow, rooms(&["r1"])]).await;
     let look = server.livekit.look("r1", true).await.expect("a look");
     assert_eq!(look.dispatches, Some(vec![]));
@@ -242,8 +225,10 @@ async fn a_proxy_without_a_route_deletes_nothing() {
 #[tokio::test]
 async fn an_answer_that_makes_no_sense_is_garbage() {
     for scripted in [
-        with(CREATE_DISPATCH, StatusCode::OK, PROTOBUF, ""),
-        with(CREATE_DISPATCH, StatusCode::OK, PROTOBUF, "<html>"),
+        with(CREATE_DISPATCH, StatusCode::OK, JSON, ""),
+        with(CREATE_DISPATCH, StatusCode::OK, JSON, "{}"),
+        with(CREATE_DISPATCH, StatusCode::OK, JSON, "[]"),
+        with(CREATE_DISPATCH, StatusCode::OK, JSON, r#"{"id":5}"#),
         with(CREATE_DISPATCH, StatusCode::OK, "text/html", "<html>"),
         with(CREATE_DISPATCH, StatusCode::FOUND, "text/html", ""),
     ] {
@@ -255,13 +240,15 @@ async fn an_answer_that_makes_no_sense_is_garbage() {
 
 #[tokio::test]
 async fn an_empty_page_of_a_proxy_does_not_say_that_the_room_is_missing() {
-    let server = Server::start([with(LIST_ROOMS, StatusCode::OK, "text/html", "")]).await;
-    assert!(matches!(server.livekit.look("r1", true).await, Err(ProviderError::Garbage { .. })));
+    for body in ["", "[]", "<html>"] {
+        let server = Server::start([with(LIST_ROOMS, StatusCode::OK, JSON, body)]).await;
+        assert!(matches!(server.livekit.look("r1", true).await, Err(ProviderError::Garbage { .. })));
+    }
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_not_taken_in() {
-    let server = Server::start([with(LIST_ROOMS, StatusCode::OK, PROTOBUF, vec![0u8; 17 << 20])]).await;
+    let server = Server::start([with(LIST_ROOMS, StatusCode::OK, JSON, vec![0u8; 17 << 20])]).await;
     let answer = server.livekit.look("r1", true).await;
     assert!(matches!(&answer, Err(ProviderError::Garbage { detail }) if detail.contains("16 MiB")), "{answer:?}");
 }
