@@ -35,17 +35,15 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     // Each wait is twice the one before, so all of them are the first × (2^retries − 1).
     let waits = 1u64.checked_shl(dispatch.creation_retries).map_or(u64::MAX, |power| power - 1);
     let waits_ms = dispatch.creation_backoff_ms.saturating_mul(waits);
-    checks.at_most(
-        ("dispatch.creation_backoff_ms", waits_ms),
-        budget,
-        "all waits of dispatch.creation_retries together",
-    );
+    let how = format!("so small that the waits of {} retries, {waits_ms} in all, fit into", dispatch.creation_retries);
+    let backoff = ("dispatch.creation_backoff_ms", dispatch.creation_backoff_ms);
+    checks.demand(waits_ms <= budget.1, backoff, &how, budget, "each is twice the one before");
 
     let lease = ("leader.lease_ms", leader.lease_ms);
     let scan = ("leader.scan_interval_ms", leader.scan_interval_ms);
     checks.at_most(("dispatch.claim_ms", dispatch.claim_ms), lease, "or a new leader meets claims of before its time");
-    let renewals = ("leader.renew_ms", leader.renew_ms.saturating_mul(2));
-    checks.at_most(renewals, lease, "twice over, so that one renewal may fail");
+    let renew = ("leader.renew_ms", leader.renew_ms);
+    checks.demand(renew.1 <= lease.1 / 2, renew, "at most half of", lease, "so that one renewal may fail");
     checks.below(scan, lease, "or every term begins with a break");
     let cleanup = ("dispatch.cleanup_interval_ms", dispatch.cleanup_interval_ms);
     checks.at_most(scan, cleanup, "or what is due waits longer than it may");
@@ -61,7 +59,7 @@ pub(super) fn check_serving(config: &Config) -> Vec<Problem> {
     checks.problems
 }
 
-/// A setting's path and its value, or what follows from it.
+/// A setting's path and its value.
 type Setting = (&'static str, u64);
 
 struct Checks {
@@ -75,21 +73,20 @@ impl Checks {
     }
 
     fn at_most(&mut self, what: Setting, limit: Setting, why: &str) {
-        if what.1 > limit.1 {
-            self.complain(what, "at most", limit, why);
-        }
+        self.demand(what.1 <= limit.1, what, "at most", limit, why);
     }
 
     fn below(&mut self, what: Setting, limit: Setting, why: &str) {
-        if what.1 >= limit.1 {
-            self.complain(what, "less than", limit, why);
-        }
+        self.demand(what.1 < limit.1, what, "less than", limit, why);
     }
 
-    fn complain(&mut self, what: Setting, how: &str, limit: Setting, why: &str) {
-        let (name, other) = (self.named(what.0), self.named(limit.0));
-        let text = format!("{name} makes {}; it must be {how} {other}, now {}: {why}", what.1, limit.1);
-        self.problems.push(Problem { name: what.0.to_owned(), text });
+    /// Notes a problem unless it `holds` that `what` is `how` (in words) compared with `limit`.
+    fn demand(&mut self, holds: bool, what: Setting, how: &str, limit: Setting, why: &str) {
+        if !holds {
+            let (name, other) = (self.named(what.0), self.named(limit.0));
+            let text = format!("{name} is {}; it must be {how} {other}, which is {}: {why}", what.1, limit.1);
+            self.problems.push(Problem { name: what.0.to_owned(), text });
+        }
     }
 
     fn credentials(&mut self, holds: bool, text: &str) {

@@ -1,0 +1,18 @@
+-- Scripts run inside Redis, which has Lua 5.1.
+std = "lua51"
+max_line_length = 120
+read_globals = {
+  -- Redis
+  "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
+  -- lua/prelude.lua, prepended to every script
+  "clock", "next_token", "refuse", "read_hash", "sooner", "term_is_over",
+  -- lua/dispatch/shared.lua, prepended to those that change dispatches
+  "TOMBSTONE_SECONDS", "EVENTS_MAX",
+  "keys_of", "split_key", "tombstone_key", "load", "flatten", "settle", "provider_due", "move", "add_event", "hint",
+  "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "forget", "is_believed", "may_return",
+  "arm", "PEOPLE_MAX", "remember_left", "all_joined_since", "reconcile_people", "judge_agent",
+}
+
+-- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.
+files["**/prelude.lua"] = { ignore = { "211" } }
+files["**/shared.lua"] = { ignore = { "211", "431" } }

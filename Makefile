@@ -1,0 +1,70 @@
+# Everything there is to do. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# In the order given, so that the tests of the server close the output.
+.NOTPARALLEL:
+
+# Debian's daemons (redis-server, haproxy) and cargo's programs are not on everybody's path.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin:/sbin
+
+# A profile of .config/nextest.toml.
+NEXTEST_PROFILE ?= default
+
+PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
+
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench livekit-test
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## install what building and testing needs (Debian)
+	scripts/setup
+
+run: ## run everything on this machine; ARGS='--replicas 3' for more
+	scripts/setup run
+	cargo run --locked -- dev $(ARGS)
+
+test: setup test-python test-rust ## run every test
+
+# nextest runs no examples of the documentation.
+test-rust:
+	cargo test --locked --doc --quiet
+	cargo nextest run --locked --profile $(NEXTEST_PROFILE)
+
+ifeq ($(PYTHON_CLIENT),)
+test-python:
+else
+test-python: .venv/ready
+	cd clients/python && ../../.venv/bin/python -m pytest -q
+
+.venv/ready: clients/python/pyproject.toml clients/python/requirements-dev.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r clients/python/requirements-dev.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python
+	touch $@
+endif
+
+check: fmt-check clippy lua-check test ## all that must hold before a change goes in
+
+fmt-check:
+	cargo fmt --check
+
+# The lints that only warn while editing (Cargo.toml) are errors here.
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+lua-check: setup
+	@if [ -d lua ]; then luacheck --quiet lua; fi
+
+fmt: ## format the code
+	cargo fmt
+
+bench: ## measure: a table with the limit beside each figure
+	scripts/setup run
+	cargo bench --locked
+
+livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
+	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"
+	cargo nextest run --locked --profile $(NEXTEST_PROFILE) --test it -E 'test(provider)'
