@@ -4,15 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::dispatch::Dispatches;
+use greenroom::dispatch::{Dispatches, Settings, TokenMint};
 use greenroom::http::{ApiKey, App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
 use greenroom::name::Name;
+use greenroom::provider::Provider;
+use greenroom::provider::simulated::{Simulated, SimulatedOptions};
+use greenroom::store::Hints;
 use greenroom::telemetry::Metrics;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+use crate::support::redis::TestRedis;
 
 pub(super) const KEY: &str = "test-key";
 pub(super) const BODY_BYTES_MAX: usize = 1_000;
@@ -43,12 +49,13 @@ pub(super) struct Running {
     pub(super) shutdown: Shutdown,
     pub(super) server: Server,
     client: Client,
+    _redis: TestRedis,
 }
 
 pub(super) async fn start(setup: Setup) -> Running {
-    let shutdown = Shutdown::new();
+    let (redis, shutdown) = (TestRedis::start().await, Shutdown::new());
     let app: App = Arc::new(AppState {
-        dispatches: dispatches(),
+        dispatches: dispatches(&redis).await,
         api_key: ApiKey::new(&KEY.into()),
         metrics: Arc::new(Metrics::new()),
         readiness: setup.readiness,
@@ -58,12 +65,19 @@ pub(super) async fn start(setup: Setup) -> Running {
     });
     let server = Server::start(setup.options, router(app), shutdown.stopping()).await.expect("a free port");
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
-    Running { address: server.address(), shutdown, server, client }
+    Running { address: server.address(), shutdown, server, client, _redis: redis }
 }
 
-/// No test here depends on what the domain answers.
-fn dispatches() -> Dispatches {
-    Dispatches {}
+async fn dispatches(redis: &TestRedis) -> Dispatches {
+    Dispatches::new(
+        redis.store().await,
+        Provider::Simulated(Simulated::new(&SimulatedOptions::default())),
+        Settings::default(),
+        TokenMint::new("secret"),
+        Hints::default(),
+        TaskTracker::new(),
+        Arc::new(Metrics::new()),
+    )
 }
 
 impl Running {
