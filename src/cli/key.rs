@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn it_prints_what_redis_has() {
         let keys = keys_of("room:lobby:guide", 32).expect("keys");
-        assert_eq!(keys, ["gr:{9}:dispatch:default:lobby:guide", "gr:{9}:people:default:lobby"]);
-        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], "gr:{9}:dispatch:default:lobby:*");
+        assert_eq!(keys, ["gr:{15}:dispatch:default:lobby:guide", "gr:{15}:people:default:lobby"]);
+        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], "gr:{15}:dispatch:default:lobby:*");
         assert!(keys_of("lobby", 32).is_err());
         assert!(keys_of("pool:x", 32).is_err());
     }

