@@ -3,6 +3,14 @@
 
 mod dispatch_service;
 mod http_shell;
+mod life_breaks;
+mod life_ends;
+mod life_faults;
+mod life_many;
+mod life_return;
+mod life_ttl;
+mod life_webhooks;
+mod life_workers;
 mod provider;
 mod standin;
 mod standin_recordings;
