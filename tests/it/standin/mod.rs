@@ -256,6 +256,11 @@ impl Standin {
         self.view(|view| view.count(method))
     }
 
+    /// How often a method was called about one room.
+    pub(crate) fn count_in(&self, method: Method, room: &str) -> usize {
+        self.view(|view| view.count_in(method, room))
+    }
+
     /// The dispatches that exist now for an agent in a room.
     pub(crate) fn dispatches(&self, room: &str, agent: &str) -> Vec<proto::AgentDispatch> {
         self.view(|view| view.dispatches(room, agent))

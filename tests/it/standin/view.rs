@@ -4,6 +4,7 @@ use livekit_protocol as proto;
 use proto::participant_info::{Kind, State};
 
 use super::method::Method;
+use super::workers::WorkerId;
 use super::world::{Call, World};
 
 /// A look at the state, at one moment.
@@ -21,6 +22,8 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     /// The dispatch that it serves.
     pub(crate) dispatch_id: String,
+    /// The worker that it belongs to.
+    pub(crate) worker: WorkerId,
     /// Whether `participant_joined` was sent for it.
     pub(crate) active: bool,
     /// Whether its session has ended while it stays in the room.
@@ -75,6 +78,7 @@ impl View<'_> {
                 sid: info.sid.clone(),
                 name: agent.job.agent_name.clone(),
                 dispatch_id: agent.job.dispatch_id.clone(),
+                worker: agent.worker,
                 active: info.state() == State::Active,
                 deaf: agent.deaf,
                 dead: agent.dead,

@@ -27,7 +27,8 @@ pub(crate) struct WorkerBehaviour {
     ends_after: Option<Duration>,
     dies_after: Option<Duration>,
     reports: bool,
-    identity_prefix: &'static str,
+    identity_prefix: String,
+    participant: proto::ParticipantInfo,
 }
 
 impl WorkerBehaviour {
@@ -43,7 +44,8 @@ impl WorkerBehaviour {
             ends_after: None,
             dies_after: None,
             reports: false,
-            identity_prefix: "agent",
+            identity_prefix: "agent".to_owned(),
+            participant: proto::ParticipantInfo::default(),
         }
     }
 
@@ -87,9 +89,16 @@ impl WorkerBehaviour {
         Self { reports: true, ..self }
     }
 
-    /// Identities are `<prefix>-<job>` instead of `agent-<job>`.
-    pub(crate) fn identity_prefix(self, prefix: &'static str) -> Self {
-        Self { identity_prefix: prefix, ..self }
+    /// How the worker lets its agents appear: the identity is `<prefix>-<job>` instead of `agent-<job>`.
+    pub(crate) fn presents(self, prefix: &str, name: &str, metadata: &str, attributes: &[(&str, &str)]) -> Self {
+        let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let participant = proto::ParticipantInfo {
+            name: name.to_owned(),
+            metadata: metadata.to_owned(),
+            attributes: attributes.collect(),
+            ..Default::default()
+        };
+        Self { identity_prefix: prefix.to_owned(), participant, ..self }
     }
 }
 
@@ -130,11 +139,6 @@ impl AgentState {
     /// Whether it would answer a person who speaks.
     pub(super) fn is_working(&self) -> bool {
         !self.told_to_end && !self.deaf && !self.dead
-    }
-
-    /// Whether it reports that it lives.
-    pub(super) fn reports(&self) -> bool {
-        self.behaviour.reports
     }
 }
 
@@ -313,14 +317,15 @@ impl World {
             self.free_worker(worker);
             return;
         }
-        let attributes = ["lk.agent.name", "lk.agent_name"].map(|key| (key.to_owned(), job.agent_name.clone()));
-        let info = proto::ParticipantInfo {
+        let mut info = proto::ParticipantInfo {
             identity,
-            attributes: attributes.into(),
             permission: Some(permission(true)),
             kind: Kind::Agent.into(),
-            ..Default::default()
+            ..behaviour.participant.clone()
         };
+        for key in ["lk.agent.name", "lk.agent_name"] {
+            info.attributes.insert(key.to_owned(), job.agent_name.clone());
+        }
         let (ends_after, dies_after) = (behaviour.ends_after, behaviour.dies_after);
         let reports = behaviour.reports;
         let (told_to_end, deaf, dead, busy) = (false, false, false, false);
