@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
@@ -22,10 +23,16 @@ from .greenroom import PATIENCE_S, Greenroom, status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from greenroom_agents._timing import Timing
 
-def opened(job: Job) -> Reporter:
+
+UNHURRIED = replace(BRISK, beat_s=5.0)
+"""Beats far enough apart to tell a new try from a beat, on a busy machine too."""
+
+
+def opened(job: Job, timing: Timing = BRISK) -> Reporter:
     """Report an agent that is up, by hand."""
-    reporter = start(job.ctx, None, end_job_when_closed=True, timing=BRISK)
+    reporter = start(job.ctx, None, end_job_when_closed=True, timing=timing)
     reporter.open()
     return reporter
 
@@ -105,9 +112,9 @@ async def test_passing_trouble_is_tried_again_sooner_than_a_beat(
 ) -> None:
     """The agent goes on, and greenroom hears of it well within its 5 s."""
     greenroom.answers = [status(code), status(code)]
-    opened(job)
+    opened(job, UNHURRIED)
     await greenroom.beats_to(3)
-    assert greenroom.beats[2].at - greenroom.beats[0].at < BRISK.beat_s
+    assert greenroom.beats[2].at - greenroom.beats[0].at < UNHURRIED.beat_s / 2
     assert job.reasons == []
 
 
@@ -116,15 +123,15 @@ async def test_retry_after_is_kept_even_when_the_state_changes(
 ) -> None:
     """Too fast is too fast; the latest state goes out when the time is over."""
     greenroom.answers = [status(429, Retry_After="0"), status(429, Retry_After="60")]
-    reporter = opened(job)
+    reporter = opened(job, UNHURRIED)
     await greenroom.beats_to(2)
     reporter.busy()
     await greenroom.beats_to(3)
     assert greenroom.states[:3] == ["open", "open", "busy"]
     first, second, third = (beat.at for beat in greenroom.beats[:3])
-    assert 0.005 < second - first < BRISK.beat_s, "zero is no leave to hammer"
+    assert 0.005 < second - first < UNHURRIED.beat_s / 2, "zero is no leave to hammer"
     bound_s = BRISK.retry_after_max_s
-    assert bound_s * 0.9 < third - second < bound_s + 0.3, "60 s are bounded"
+    assert bound_s * 0.9 < third - second < bound_s + 1.0, "60 s are bounded"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +235,7 @@ async def test_a_request_takes_no_longer_than_its_time(greenroom: Greenroom, job
     opened(job)
     await greenroom.beats_to(2)
     gap_s = greenroom.beats[1].at - greenroom.beats[0].at
-    assert BRISK.request_s * 0.9 < gap_s < BRISK.request_s + BRISK.backoff_first_s + 0.3
+    assert BRISK.request_s * 0.9 < gap_s < BRISK.request_s + BRISK.backoff_first_s + 1.0
 
 
 async def test_closed_is_said_until_it_is_acknowledged(greenroom: Greenroom, job: Job) -> None:
@@ -247,21 +254,22 @@ async def test_closing_is_bounded(greenroom: Greenroom, job: Job) -> None:
     await greenroom.beat("open")
     await greenroom.down()
     began = time.monotonic()
-    await reporter.aclose()
-    assert BRISK.closing_s * 0.9 < time.monotonic() - began < BRISK.closing_s + 0.3
+    await asyncio.wait_for(reporter.aclose(), PATIENCE_S)
+    assert BRISK.closing_s * 0.9 < time.monotonic() - began < BRISK.closing_s + 1.0
     assert not reporter.reporting
 
 
 async def test_a_late_beat_goes_at_once_and_alone(greenroom: Greenroom, job: Job) -> None:
-    """The agent's code blocked the loop for five beats: one is sent, not five."""
-    opened(job)
+    """The agent's code blocked the loop for three beats: one is sent, not three."""
+    timing = replace(BRISK, beat_s=0.5)
+    opened(job, timing)
     await greenroom.beats_to(2)
-    time.sleep(BRISK.beat_s * 5)  # noqa: ASYNC251 - the stall is the point
+    time.sleep(timing.beat_s * 3)  # noqa: ASYNC251 - the stall is the point
     over = time.monotonic()
     await greenroom.beats_to(4)
     late, following = greenroom.beats[2:4]
-    assert late.at - over < BRISK.beat_s * 0.5
-    assert following.at - late.at > BRISK.beat_s * 0.5
+    assert late.at - over < timing.beat_s * 0.7
+    assert following.at - late.at > timing.beat_s * 0.5
 
 
 async def test_cancelling_the_wait_leaves_the_report_going(greenroom: Greenroom, job: Job) -> None:

@@ -53,7 +53,7 @@ async def test_beats_while_open(greenroom: Greenroom, job: Job) -> None:
         await greenroom.beats_to(4)
         assert greenroom.states[:4] == ["open"] * 4
         gaps = [b.at - a.at for a, b in zip(greenroom.beats, greenroom.beats[1:], strict=False)]
-        assert min(gaps) > BRISK.beat_s * 0.5
+        assert min(gaps) > BRISK.beat_s * 0.3
 
 
 async def test_busy_while_it_thinks_and_speaks(greenroom: Greenroom, job: Job) -> None:
