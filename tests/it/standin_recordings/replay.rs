@@ -129,14 +129,16 @@ impl<'a> Run<'a> {
     async fn step(&mut self, step: &Value) -> Result<()> {
         let is_polled = step["note"].as_str().is_some_and(|note| note.contains("polled every"));
         let due = self.due(step);
+        if is_polled {
+            self.poll(step, PATIENCE * if self.standin.is_some() { 1 } else { 10 }).await?;
+        } else {
+            tokio::time::sleep_until(due).await;
+        }
+        // What comes next is no sooner after this than it was.
+        self.zero += Instant::now().saturating_duration_since(due);
         match step["kind"].as_str() {
-            Some("call") if is_polled => {
-                self.poll(step, PATIENCE * if self.standin.is_some() { 1 } else { 10 }).await?;
-                self.zero += Instant::now().saturating_duration_since(due);
-                Ok(())
-            }
+            Some("call") if is_polled => Ok(()),
             Some("call") => {
-                tokio::time::sleep_until(due).await;
                 if step["method"].as_str().is_some_and(|method| method.contains("/List")) && step["status"] == 200 {
                     // What was seen at a moment may be seen a little later here.
                     return self.poll(step, GRACE).await;
@@ -144,14 +146,10 @@ impl<'a> Run<'a> {
                 self.call(step).await
             }
             Some("webhook") => {
-                tokio::time::sleep_until(due).await;
                 self.person_leaves(&step["body"]);
                 self.make_room(&step["body"]).await
             }
-            _ => {
-                tokio::time::sleep_until(due).await;
-                self.note(step).await
-            }
+            _ => self.note(step).await,
         }
     }
 
