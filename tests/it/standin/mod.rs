@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod auth;
+mod behaviour;
 mod calls;
 mod faults;
 mod http;
@@ -34,6 +35,7 @@ mod wire;
 mod workers;
 mod world;
 
+pub(crate) use behaviour::WorkerBehaviour;
 pub(crate) use faults::{Fault, Faults};
 pub(crate) use method::Method;
 pub(crate) use proto::participant_info::Kind;
@@ -41,7 +43,7 @@ pub(crate) use rooms::Person;
 pub(crate) use timings::Timings;
 pub(crate) use view::{Agent, View};
 pub(crate) use webhooks::{Delivery, Mischief};
-pub(crate) use workers::{WorkerBehaviour, WorkerId};
+pub(crate) use workers::WorkerId;
 pub(crate) use world::Call;
 use world::World;
 

@@ -12,6 +12,7 @@ use super::world::{Call, World};
 pub(crate) struct View<'a>(pub(super) &'a World);
 
 /// An agent that is in a room, or that the server believes to be.
+#[expect(clippy::struct_excessive_bools, reason = "an agent may be any of these at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agent {
     /// Identity in the room.

@@ -8,6 +8,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::compare::{Webhooks, answers, compare_webhooks, forget_joining};
 use super::mask::{Ids, lengthened};
 use super::receiver::Receiver;
 use super::tokens::{Credentials, token};
@@ -19,17 +20,6 @@ const HASTE: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much later than recorded something may be seen.
 const GRACE: Duration = Duration::from_millis(100);
-
-/// Which webhooks are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Webhooks {
-    /// All of each room that a webhook was recorded of.
-    All,
-    /// The same, where things happened at the same time.
-    AnyOrder,
-    /// Those that were recorded, which are not all.
-    Recorded,
-}
 
 /// A server to call.
 #[derive(Debug)]
@@ -49,9 +39,9 @@ impl Target {
     }
 }
 
-/// All durations of the real server divided alike, but for the moment of joining: that is drawn out,
-/// so that what was seen within it is sure to be seen.
-fn timings() -> Timings {
+/// All durations of the real server divided alike, but for the moment of joining: that is drawn out to
+/// `joining`, so that what was done within it is sure to be done within it.
+fn timings(joining: Duration) -> Timings {
     let real = Timings::default();
     Timings {
         room_second: real.room_second / HASTE,
@@ -60,7 +50,7 @@ fn timings() -> Timings {
         names_question: real.names_question / HASTE,
         names_kept: real.names_kept / HASTE,
         agent_join: real.agent_join / HASTE,
-        activation: Duration::from_millis(600) / HASTE,
+        activation: joining / HASTE,
         agent_removal: real.agent_removal / HASTE,
         connection_timeout: real.connection_timeout / HASTE,
         count_refresh: real.count_refresh / HASTE,
@@ -71,8 +61,13 @@ fn timings() -> Timings {
 
 /// Replays a recording against the stand-in.
 pub(super) async fn replay(recording: &str, webhooks: Webhooks) -> Result<()> {
+    replay_joining_for(recording, webhooks, Duration::from_millis(100)).await
+}
+
+/// The same, with everyone `JOINED` for as long as `joining` before they are `ACTIVE`.
+pub(super) async fn replay_joining_for(recording: &str, webhooks: Webhooks, joining: Duration) -> Result<()> {
     let steps = read(recording)?;
-    let standin = Standin::start(timings()).await?;
+    let standin = Standin::start(timings(joining)).await?;
     let credentials = Credentials { key: standin.api_key().to_owned(), secret: standin.api_secret().to_owned() };
     let receiver = Receiver::start(&credentials, answers(&steps)).await?;
     standin.set_webhook(&receiver.url);
@@ -115,17 +110,6 @@ fn note(step: &Value) -> &str {
     if step["kind"] == "note" { step["text"].as_str().unwrap_or_default() } else { "" }
 }
 
-/// What the recorder's receiver answered, per room and in order.
-fn answers(steps: &[Value]) -> HashMap<String, Vec<u16>> {
-    let mut answers: HashMap<String, Vec<u16>> = HashMap::new();
-    for step in steps.iter().filter(|step| step["kind"] == "webhook") {
-        let room = step["body"]["room"]["name"].as_str().unwrap_or_default();
-        let status = step["answered"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
-        answers.entry(room.to_owned()).or_default().push(status);
-    }
-    answers
-}
-
 struct Run<'a> {
     target: &'a Target,
     standin: Option<&'a Standin>,
@@ -145,14 +129,16 @@ impl<'a> Run<'a> {
     async fn step(&mut self, step: &Value) -> Result<()> {
         let is_polled = step["note"].as_str().is_some_and(|note| note.contains("polled every"));
         let due = self.due(step);
+        if is_polled {
+            self.poll(step, PATIENCE * if self.standin.is_some() { 1 } else { 10 }).await?;
+        } else {
+            tokio::time::sleep_until(due).await;
+        }
+        // What comes next is no sooner after this than it was.
+        self.zero += Instant::now().saturating_duration_since(due);
         match step["kind"].as_str() {
-            Some("call") if is_polled => {
-                self.poll(step, PATIENCE * if self.standin.is_some() { 1 } else { 10 }).await?;
-                self.zero += Instant::now().saturating_duration_since(due);
-                Ok(())
-            }
+            Some("call") if is_polled => Ok(()),
             Some("call") => {
-                tokio::time::sleep_until(due).await;
                 if step["method"].as_str().is_some_and(|method| method.contains("/List")) && step["status"] == 200 {
                     // What was seen at a moment may be seen a little later here.
                     return self.poll(step, GRACE).await;
@@ -160,14 +146,10 @@ impl<'a> Run<'a> {
                 self.call(step).await
             }
             Some("webhook") => {
-                tokio::time::sleep_until(due).await;
                 self.person_leaves(&step["body"]);
                 self.make_room(&step["body"]).await
             }
-            _ => {
-                tokio::time::sleep_until(due).await;
-                self.note(step).await
-            }
+            _ => self.note(step).await,
         }
     }
 
@@ -237,7 +219,10 @@ impl<'a> Run<'a> {
         }
         let found: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text:.300}"))?;
         let recorded = &step["response"];
-        let (wanted, masked) = (self.ids.mask(&self.ids.translate(recorded)), self.ids.mask(&found));
+        let (mut wanted, mut masked) = (self.ids.mask(&self.ids.translate(recorded)), self.ids.mask(&found));
+        for answer in [&mut wanted, &mut masked] {
+            forget_joining(answer);
+        }
         ensure!(wanted == masked, "answer\n{masked}\ninstead of\n{wanted}");
         self.ids.learn(recorded, &found);
         Ok(())
@@ -352,49 +337,4 @@ fn person(step: &Value) -> Result<Person> {
         attributes: serde_json::from_value(attributes)?,
         room_config: serde_json::from_value(room_config)?,
     })
-}
-
-/// Waits until as many webhooks came as were recorded, and compares each room's in order.
-async fn compare_webhooks(steps: &[Value], receiver: &Receiver, which: Webhooks) -> Result<()> {
-    let mut recorded: HashMap<&str, Vec<Value>> = HashMap::new();
-    for body in steps.iter().filter(|step| step["kind"] == "webhook").map(|step| &step["body"]) {
-        recorded.entry(body["room"]["name"].as_str().unwrap_or_default()).or_default().push(comparable(body));
-    }
-    for (room, mut wanted) in recorded {
-        let wait = async {
-            while receiver.bodies(room).len() < wanted.len() {
-                receiver.changed().await;
-            }
-        };
-        // Whatever is missing after that shows below.
-        let _ = tokio::time::timeout(PATIENCE, wait).await;
-        let mut found: Vec<Value> = receiver.bodies(room).iter().map(comparable).collect();
-        if which == Webhooks::Recorded {
-            found.truncate(wanted.len());
-        }
-        if which == Webhooks::AnyOrder {
-            found.sort_by_key(Value::to_string);
-            wanted.sort_by_key(Value::to_string);
-        }
-        if found != wanted {
-            let none = Value::Null;
-            let index = found.iter().zip(&wanted).take_while(|(found, wanted)| found == wanted).count();
-            let (found, wanted) = (found.get(index).unwrap_or(&none), wanted.get(index).unwrap_or(&none));
-            bail!("the webhook {index} of room {room:?} is\n{found}\ninstead of\n{wanted}");
-        }
-    }
-    Ok(())
-}
-
-/// A webhook without what is different each time. How many participants it counts is not to be trusted,
-/// and a participant's version may be ahead of what happened.
-fn comparable(body: &Value) -> Value {
-    let mut masked = Ids::default().mask(body);
-    if let Some(room) = masked["room"].as_object_mut() {
-        room.remove("numParticipants");
-    }
-    if let Some(participant) = masked["participant"].as_object_mut() {
-        participant.remove("version");
-    }
-    masked
 }
