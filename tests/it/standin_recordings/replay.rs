@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
 fn polled_for(step: &Value) -> Duration {
     let said = step["note"].as_str().and_then(|note| note.split_once(" ms after the first"));
     let ms = said.and_then(|(before, _)| before.rsplit(' ').next()?.parse().ok()).unwrap_or_default();
-    if ms < 1_000 { Duration::from_secs(3_600) } else { Duration::from_millis(ms) }
+    if ms < 1_000 { Duration::from_hours(1) } else { Duration::from_millis(ms) }
 }
 
 /// The recorder's workers.
