@@ -17,7 +17,7 @@
 --   reused | wait (claimed by another) | verify, create (claimed by the caller) | failed (held, with its error)
 -- Errors: none
 local now = clock(ARGV[1])
-local d, flat = load(KEYS)
+local d, flat = load(KEYS, true)
 local people = redis.call('HLEN', KEYS[2])
 
 local function answer(verdict)
@@ -26,11 +26,12 @@ end
 
 -- A new dispatch, in place of none, of a failed or ended one, or of one that is not to be reused.
 local function create(reason)
+  check_types(KEYS)
   if d then
     bury(KEYS, d)
     rename(KEYS, d, ARGV[2])
   else
-    d = { id = ARGV[2] }
+    d = { id = ARGV[2], token = redis.call('HGET', KEYS[8], 'token_floor') or nil }
     local prefix, name = split_key(KEYS)
     redis.call('SET', prefix .. 'id:' .. d.id, name)
   end
@@ -44,13 +45,27 @@ local function create(reason)
   else
     redis.call('DEL', KEYS[9])
   end
-  claim(d, 'create', now, ARGV[10])
+  claim(d, 'create', now, ARGV[10], ARGV[2])
   save(KEYS, d, now, people)
   return answer('create')
 end
 
+-- The caller takes the dispatch as it is, to make or to verify it. That somebody asks is activity,
+-- or the time to live could end under the caller's hands.
+local function take(kind)
+  check_types(KEYS)
+  d.last_activity_at = now
+  if d.ttl_expires_at then
+    arm(d, now)
+  end
+  claim(d, kind, now, ARGV[10], ARGV[2])
+  save(KEYS, d, now, people)
+  return answer(kind)
+end
+
 local function reuse()
   if now - tonumber(d.last_activity_at) >= 1000 then
+    redis.call('ZCARD', KEYS[3])
     d.last_activity_at = now
     redis.call('HSET', KEYS[1], 'last_activity_at', now)
     if d.ttl_expires_at then
@@ -70,6 +85,9 @@ if not d then
   return create('asked')
 end
 local busy = is_claimed(d, now)
+if busy and d.claim_call == ARGV[2] then
+  return answer(d.claim)
+end
 if busy and d.claim ~= 'check' and d.claim ~= 'verify' then
   return answer('wait')
 end
@@ -81,9 +99,7 @@ if d.state == 'failed' or d.state == 'ending' then
 end
 if not d.provider_id then
   -- Its maker was lost. The same wish goes on under the same id.
-  claim(d, 'create', now, ARGV[10])
-  save(KEYS, d, now, people)
-  return answer('create')
+  return take('create')
 end
 if d.emptied_at and not may_return(KEYS, d, now, ARGV[8]) then
   return create('returned')
@@ -102,6 +118,4 @@ end
 if d.hold_until and now < tonumber(d.hold_until) then
   return answer('failed')
 end
-claim(d, 'verify', now, ARGV[10])
-save(KEYS, d, now, people)
-return answer('verify')
+return take('verify')

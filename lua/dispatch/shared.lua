@@ -35,8 +35,22 @@ local function tombstone_key(k, provider_id)
   return prefix .. 'tombstone:' .. name:match('^[^:]*:[^:]*') .. ':' .. provider_id
 end
 
--- The dispatch as a table, or nil.
-local function load(k)
+-- Fails where a key of the place is of another type: before anything is written, since a script
+-- that fails halfway keeps its first writes.
+local function check_types(k)
+  redis.call('HLEN', k[2])
+  for lane = 3, 6 do
+    redis.call('ZCARD', k[lane])
+  end
+  redis.call('XLEN', k[7])
+  redis.call('HLEN', k[8])
+end
+
+-- The dispatch as a table, or nil. What only reads, mostly, checks the types itself before it writes.
+local function load(k, unchecked)
+  if not unchecked then
+    check_types(k)
+  end
   local d, flat = read_hash(k[1])
   if not d.id then
     return nil
@@ -70,12 +84,24 @@ local function settle(d, people)
   end
 end
 
+-- What is due in a lane, all of it read before anything is written.
+local function load_due(lane, prefix, now, limit)
+  local due, places = redis.call('ZRANGE', lane, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES'), {}
+  for i = 1, #due, 2 do
+    local k = keys_of(prefix, due[i]:match('^dispatch:(.*)$'))
+    places[#places + 1] = { member = due[i], at = due[i + 1], k = k, d = load(k) }
+  end
+  return places
+end
+
 -- When somebody must next do something for the dispatch at the provider.
 local function provider_due(d)
   if d.claim then
     return tonumber(d.claim_until)
   end
-  return sooner(d.ttl_expires_at, d.check_at)
+  local due = sooner(d.ttl_expires_at, d.check_at)
+  -- After a failure not even a time to live that is over is looked after before the pause is.
+  return due and math.max(due, tonumber(d.retry_at) or 0)
 end
 
 local function move(lane, member, before, after)
@@ -138,15 +164,17 @@ local function save(k, d, now, people)
   end
 end
 
--- Takes the dispatch for work outside Redis: the one claim of the house.
-local function claim(d, kind, now, claim_ms)
+-- Takes the dispatch for work outside Redis: the one claim of the house. `call` names the call that
+-- takes it, where a caller who sends it twice is to get the same answer.
+local function claim(d, kind, now, claim_ms, call)
   d.token = next_token(d.token, now)
-  d.claim = kind
+  d.claim, d.claim_call = kind, call
   d.claim_until = now + tonumber(claim_ms)
+  d.retry_at = nil
 end
 
 local function unclaim(d)
-  d.claim, d.claim_until = nil, nil
+  d.claim, d.claim_until, d.claim_call = nil, nil, nil
 end
 
 local function holds_claim(d, token)
@@ -185,6 +213,9 @@ local function forget(k, d, now)
   for lane = 3, 5 do
     redis.call('ZREM', k[lane], member)
   end
+  -- A claim of what comes next in this place must not get a token that was used before.
+  local floor = tonumber(redis.call('HGET', k[8], 'token_floor')) or 0
+  redis.call('HSET', k[8], 'token_floor', math.max(floor, tonumber(d.token)))
   redis.call('ZREM', k[6], rest)
   if #redis.call('ZRANGE', k[6], '[' .. room .. ':', '(' .. room .. ';', 'BYLEX', 'LIMIT', 0, 1) == 0 then
     redis.call('DEL', k[2], prefix .. 'left:' .. tenant .. ':' .. room)
@@ -235,7 +266,7 @@ end
 local function all_joined_since(people_key, second)
   local rest = redis.call('HVALS', people_key)
   for _, value in ipairs(rest) do
-    if tonumber(value:match('^%d+')) < second then
+    if tonumber(value:match('^-?%d+')) < second then
       return false
     end
   end
@@ -246,13 +277,15 @@ end
 -- Returns whether anybody was there before and after.
 local function reconcile_people(people_key, left_key, listed, looked_at, now)
   local known, there, stayed = read_hash(people_key), {}, false
-  for i = 1, math.min(#listed, 2 * PEOPLE_MAX), 2 do
+  local room = PEOPLE_MAX - redis.call('HLEN', people_key)
+  for i = 1, #listed, 2 do
     local sid, joined_at = listed[i], listed[i + 1]
     there[sid] = true
     if known[sid] then
       stayed = true
-    elseif not redis.call('ZSCORE', left_key, sid) then
+    elseif room > 0 and not redis.call('ZSCORE', left_key, sid) then
       redis.call('HSET', people_key, sid, joined_at .. ':' .. now)
+      room = room - 1
     end
   end
   for sid, value in pairs(known) do
@@ -266,6 +299,44 @@ local function reconcile_people(people_key, left_key, listed, looked_at, now)
     end
   end
   return stayed
+end
+
+-- The dispatches of a room: at most 64 are looked after.
+local function members_of(index_key, room)
+  return redis.call('ZRANGE', index_key, '[' .. room .. ':', '(' .. room .. ';', 'BYLEX', 'LIMIT', 0, 64)
+end
+
+-- What people's coming and going means for a dispatch: nobody there starts the time to live.
+local function follow_people(d, before, people, emptied, now)
+  if people > 0 then
+    d.ttl_expires_at = nil
+  elseif before > 0 then
+    arm(d, now)
+  end
+  if emptied then
+    d.emptied_at = now
+  end
+end
+
+local function has_agent(d)
+  return d and d.dispatched_at and d.state ~= 'ending' and d.state ~= 'failed'
+end
+
+-- A look of one dispatch showed that people came or went: the others of the room learn it, too,
+-- since their own look finds nothing changed.
+local function tell_others(k, before, people, emptied, now)
+  local prefix, own = split_key(k)
+  local tenant, room = own:match('^([^:]*):([^:]*):')
+  for _, member in ipairs(members_of(k[6], room)) do
+    local name = tenant .. ':' .. member
+    local other = keys_of(prefix, name)
+    local d = name ~= own and load(other)
+    if has_agent(d) then
+      follow_people(d, before, people, emptied, now)
+      d.check_at = people > 0 and emptied and now or d.check_at
+      save(other, d, now, people)
+    end
+  end
 end
 
 -- What a look says of the agent: nil where it is well or still on its way, else why it is not.
