@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use crate::text::File;
 
 /// The longest body, without header, comments and empty lines.
-const BODY_LINES_MAX: usize = 60;
+const BODY_LINES_MAX: usize = 75;
 
 const KEY_TYPES: [&str; 6] = ["string", "hash", "zset", "set", "list", "stream"];
 
