@@ -3,4 +3,11 @@
 mod dispatch_service;
 mod standin;
 mod standin_recordings;
+mod store_acquire;
+mod store_faults;
+mod store_leader;
+mod store_notice;
+mod store_observe;
+mod store_reap;
+mod store_report;
 mod support;

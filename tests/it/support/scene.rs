@@ -57,7 +57,7 @@ impl Look {
     }
 
     pub(crate) fn only(sids: &[&str]) -> Self {
-        Self { agent: false, ..Self::agent_and(sids) }
+        Self { agent: false, job: false, ..Self::agent_and(sids) }
     }
 
     pub(crate) fn wanted(self) -> Self {
@@ -302,7 +302,8 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
-        let flags = body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
+        let flags =
+            body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
         let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), lua("dispatch/shared.lua"));
         let mut cmd = ::redis::cmd("EVAL");
