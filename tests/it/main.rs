@@ -6,6 +6,7 @@ mod standin_recordings;
 mod store_acquire;
 mod store_faults;
 mod store_leader;
+mod store_model;
 mod store_notice;
 mod store_observe;
 mod store_reap;
