@@ -57,7 +57,7 @@ impl Look {
     }
 
     pub(crate) fn only(sids: &[&str]) -> Self {
-        Self { agent: false, ..Self::agent_and(sids) }
+        Self { agent: false, job: false, ..Self::agent_and(sids) }
     }
 
     pub(crate) fn wanted(self) -> Self {
