@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod answer;
 pub(crate) mod redis;
 pub(crate) mod replica;
+pub(crate) mod scene;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
