@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,10 +39,32 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
-    waiting: Waiting<Result<(Verdict, Record), DispatchError>>,
+    waiting: Waiting<Result<Shared, DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
+}
+
+/// An answer that all get who waited for it together; a claim within is one's alone.
+#[derive(Clone)]
+struct Shared {
+    verdict: Verdict,
+    record: Record,
+    claim_taken: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn new((verdict, record): (Verdict, Record)) -> Self {
+        Self { verdict, record, claim_taken: Arc::default() }
+    }
+
+    /// The first does what is claimed; for the others it is claimed by somebody else.
+    fn take(self) -> (Verdict, Record) {
+        let is_claim = matches!(self.verdict, Verdict::Create | Verdict::Verify);
+        let verdict =
+            if is_claim && self.claim_taken.swap(true, Ordering::SeqCst) { Verdict::Wait } else { self.verdict };
+        (verdict, self.record)
+    }
 }
 
 impl std::fmt::Debug for Dispatches {
@@ -166,7 +189,8 @@ impl Dispatches {
         let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
         let signal = self.hints.wait(&name, longest);
         let (this, request) = (self.clone(), request.clone());
-        self.waiting.join(&name, signal, move || async move { this.ask(&request).await }).await
+        let ask = move || async move { this.ask(&request).await.map(Shared::new) };
+        self.waiting.join(&name, signal, ask).await.map(Shared::take)
     }
 
     /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.
