@@ -131,6 +131,6 @@ async fn who_asks_while_a_dispatch_ends_gets_a_new_one() {
     assert!(ids.len() == 1 && ids[0] != before, "{ids:?} after {before}");
     assert_eq!(deletion.await.expect("no panic").status, 200);
     house.until_served(ROOM).await;
-    assert_eq!(house.standin.created(ROOM, AGENT), 2);
+    assert_eq!(house.standin.created(ROOM, AGENT), 2, "{:?}", house.reasons(ROOM).await);
     house.agrees(ROOM).await;
 }

@@ -6,6 +6,11 @@ use std::sync::Arc;
 use crate::standin::{Kind, Method, WorkerBehaviour};
 use crate::support::replica::{AGENT, House, Plan, ROOM};
 
+/// A busy machine may be slow: that is not what is tried here.
+fn patient() -> Plan {
+    Plan::default().set("GREENROOM_REDIS_COMMAND_TIMEOUT_MS", "10000")
+}
+
 /// All that so many callers at once get, each at another replica than the one before.
 async fn ask_at_once(house: &Arc<House>, rooms: &[String], callers: usize) -> Vec<(String, String, bool)> {
     let calls: Vec<_> = (0..callers)
@@ -27,7 +32,7 @@ async fn ask_at_once(house: &Arc<House>, rooms: &[String], callers: usize) -> Ve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_of_three_replicas_get_one_agent() {
-    let house = Arc::new(Plan::default().replicas(3).start().await);
+    let house = Arc::new(patient().replicas(3).start().await);
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived().reporting());
     let got = ask_at_once(&house, &[ROOM.to_owned()], 1000).await;
     let ids: HashSet<_> = got.iter().map(|(_, id, _)| id).collect();
@@ -43,7 +48,7 @@ async fn a_thousand_callers_of_three_replicas_get_one_agent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_callers_of_each_of_fifty_rooms_get_one_agent_a_room() {
-    let house = Arc::new(Plan::default().replicas(3).start().await);
+    let house = Arc::new(patient().replicas(3).start().await);
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived());
     let rooms: Vec<String> = (0..50).map(|n| format!("room-{n}")).collect();
     let got = ask_at_once(&house, &rooms, 20).await;

@@ -66,7 +66,6 @@ async fn who_is_there_at_the_deadline_keeps_the_agent(kind: Kind) {
     let house = plan.start().await;
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived());
     let before = house.acquire(ROOM).await;
-    house.until_present(ROOM).await;
     seconds(2.4).await;
     house.standin.person_joins(ROOM, "caller", kind);
     house.until_people(ROOM, 1).await;
