@@ -152,7 +152,7 @@ async fn an_agent_that_crashes_again_and_again_is_made_again_ever_more_slowly() 
     house.standin.person_joins(ROOM, "ann", Kind::Standard);
     // One, three quick tries, and one slow try; the next is a minute away.
     house.until("the quick tries are used up", |view| view.created(ROOM, AGENT) >= 4).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let created = house.standin.created(ROOM, AGENT);
     assert!(created <= 6, "{created} were made");
     let tries = house.dispatch(ROOM).await.expect("a dispatch")["tries"].as_u64();

@@ -144,7 +144,7 @@ impl Plan {
         if self.webhooks {
             standin.set_webhook(&format!("http://{}/api/livekit/webhook", replicas[0].address));
         }
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().expect("a client");
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(80)).build().expect("a client");
         let addresses = replicas.iter().map(|replica| replica.address).collect();
         House { redis, standin, caller: Caller { client, addresses, turn: Arc::default() }, replicas }
     }
