@@ -6,7 +6,7 @@ use greenroom::lifecycle::Stopped;
 
 use crate::standin::{Kind, WorkerBehaviour};
 use crate::support::eventually;
-use crate::support::replica::{AGENT, Plan, ROOM};
+use crate::support::replica::{AGENT, House, Plan, ROOM};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_are_told_while_redis_is_away_and_served_once_it_is_back() {
@@ -68,7 +68,22 @@ async fn an_emptied_redis_makes_no_second_agent_where_one_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_break_of_redis_costs_no_healthy_agent() {
+async fn a_redis_that_hangs_costs_no_healthy_agent() {
+    let (house, rooms) = ten_reporting_agents().await;
+    // Reports are believed for 1.2 s.
+    house.redis.pause(Duration::from_millis(1500)).await;
+    all_are_kept(&house, &rooms).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_costs_no_healthy_agent() {
+    let (mut house, rooms) = ten_reporting_agents().await;
+    house.redis.restart_full(Duration::from_millis(1500)).await;
+    all_are_kept(&house, &rooms).await;
+}
+
+/// Ten rooms with a person and an agent that reports.
+async fn ten_reporting_agents() -> (House, Vec<String>) {
     let house = Plan::default().replicas(3).start().await;
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived().reporting());
     let rooms: Vec<String> = (0..10).map(|n| format!("room-{n}")).collect();
@@ -80,11 +95,14 @@ async fn a_break_of_redis_costs_no_healthy_agent() {
         house.until_people(room, 1).await;
         house.until_dispatch(room, "the agent reports", |it| it["reported"] == "open").await;
     }
-    // Reports are believed for 1.2 s.
-    house.redis.pause(Duration::from_millis(1500)).await;
+    (house, rooms)
+}
+
+/// Redis is back: every room has the agent that it had.
+async fn all_are_kept(house: &House, rooms: &[String]) {
     eventually("it serves again", async || (house.ask(&rooms[0]).await.status < 300).then_some(())).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    for room in &rooms {
+    for room in rooms {
         house.until_served(room).await;
         assert_eq!(house.standin.created(room, AGENT), 1, "{room}: {:?}", house.reasons(room).await);
         house.agrees(room).await;

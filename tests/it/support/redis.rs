@@ -41,6 +41,12 @@ impl TestRedis {
         self.until_ready().await;
     }
 
+    /// The same, but with all that is there now kept.
+    pub(crate) async fn restart_full(&mut self, down: Duration) {
+        self.run::<()>(&["SAVE"]).await;
+        self.restart_empty(down).await;
+    }
+
     /// Stops the process for so long (SIGSTOP, SIGCONT): it answers nothing, and forgets nothing.
     pub(crate) async fn pause(&self, down: Duration) {
         for (signal, then) in [("-STOP", down), ("-CONT", Duration::ZERO)] {
