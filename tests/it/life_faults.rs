@@ -63,7 +63,7 @@ async fn two_hundred_callers_get_one_answer_when_livekit_asks_for_fewer_calls() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_callers_get_one_answer_when_livekit_is_too_slow() {
-    all_are_refused_alike(Fault::slow(Duration::from_secs(60)), "400").await;
+    all_are_refused_alike(Fault::slow(Duration::from_mins(1)), "400").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,7 +124,7 @@ async fn who_stays_keeps_the_agent_while_another_leaves_and_returns() {
 
 /// With the default of LiveKit's framework every refresh leaves a deaf agent behind.
 async fn deaf_agents_are_replaced(behaviour: WorkerBehaviour, mischief: Mischief) {
-    let house = Plan::default().timings(|it| it.webhook_age_max = Duration::from_secs(60)).start().await;
+    let house = Plan::default().timings(|it| it.webhook_age_max = Duration::from_mins(1)).start().await;
     house.standin.add_worker(AGENT, behaviour);
     let ann = ann_is_served(&house).await;
     house.mischief(mischief);

@@ -8,7 +8,7 @@ use crate::support::replica::{AGENT, Plan, ROOM};
 /// Two come, one goes, the other goes: at each step greenroom knows what is so.
 async fn the_end_is_the_same(mischief: Mischief) {
     let plan = Plan::default().set("AGENT_TTL_SECONDS", "3");
-    let house = plan.timings(|it| it.webhook_age_max = Duration::from_secs(60)).start().await;
+    let house = plan.timings(|it| it.webhook_age_max = Duration::from_mins(1)).start().await;
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived().reporting());
     house.mischief(mischief);
     let first = house.acquire(ROOM).await;
@@ -64,7 +64,7 @@ async fn people_are_known_when_webhooks_are_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_late_of_a_room_that_ended_makes_nothing() {
     let plan = Plan::default().set("AGENT_TTL_SECONDS", "1");
-    let house = plan.timings(|it| it.webhook_age_max = Duration::from_secs(60)).start().await;
+    let house = plan.timings(|it| it.webhook_age_max = Duration::from_mins(1)).start().await;
     house.standin.add_worker(AGENT, WorkerBehaviour::long_lived());
     house.mischief(Mischief::HoldAll);
     house.acquire(ROOM).await;

@@ -7,7 +7,7 @@ use crate::support::eventually;
 use crate::support::replica::{AGENT, House, Plan, ROOM};
 
 /// How long LiveKit shows a dead agent: longer than any test waits.
-const NEVER_NOTICED: Duration = Duration::from_secs(120);
+const NEVER_NOTICED: Duration = Duration::from_mins(2);
 
 /// The most agents that were in the room at once, working or not, by what LiveKit told in order.
 fn agents_at_once(deliveries: &[Delivery]) -> usize {
