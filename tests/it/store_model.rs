@@ -64,8 +64,8 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Debug, Default)]
 struct Known {
     token: u64,
-    /// Dispatches of the provider that were committed, ever.
-    committed: Vec<String>,
+    /// Dispatches of the provider that were ever committed, and under which tokens.
+    committed: Vec<(u64, String)>,
     /// The time to live was cancelled by a call, or armed while people were there.
     ttl_by_hand: bool,
 }
@@ -126,7 +126,9 @@ impl World<'_> {
             Op::Commit { held, adopted } => {
                 let Some(record) = pick(&self.held, *held) else { return Ok(()) };
                 self.next += 1;
-                let newest = self.made.last().map(|made| made.3.clone()).filter(|_| *adopted);
+                let agent = self.agent_of(&record.dispatch.place);
+                let own = self.made.iter().rfind(|made| made.0 == agent && *adopted);
+                let newest = own.map(|made| made.3.clone());
                 let provider_id = newest.unwrap_or_else(|| format!("AD_{}", self.next));
                 return self.commit(&record, &provider_id, *adopted).await;
             }
@@ -218,9 +220,12 @@ impl World<'_> {
             allowed(self.scene.store.tombstone(place, provider_id).await)?;
         }
         if let Some(committed) = allowed(answer)? {
+            if self.known[agent].committed.iter().any(|known| *known == (token, provider_id.to_owned())) {
+                return Ok(());
+            }
             prop_assert!(!tombstoned, "{provider_id} was committed though it is being deleted");
             prop_assert_eq!(token, self.known[agent].token, "committed with a stale token");
-            self.known[agent].committed.push(provider_id.to_owned());
+            self.known[agent].committed.push((token, provider_id.to_owned()));
             self.made.push((agent, committed.dispatch.id, token, provider_id.to_owned()));
         }
         Ok(())
@@ -287,7 +292,7 @@ impl World<'_> {
             };
             let provider = score(keys.shard.due_provider()).await;
             let (beat, forget) = (score(keys.shard.due_beat()).await, score(keys.shard.due_store()).await);
-            for provider_id in &self.known[agent].committed {
+            for (_, provider_id) in &self.known[agent].committed {
                 let current = fields.get("provider_id") == Some(provider_id);
                 let dead = self.tombstoned(&self.places[agent], provider_id).await;
                 prop_assert!(current != dead, "{provider_id}: committed {current}, tombstoned {dead}");
@@ -301,7 +306,8 @@ impl World<'_> {
             check_fields(&fields, provider, beat, forget)?;
             let number = |field: &str| fields.get(field).map(|value| value.parse::<u64>().expect("a number"));
             prop_assert_eq!(number("token"), Some(self.known[agent].token));
-            let supervised = fields.contains_key("provider_id") && !self.known[agent].ttl_by_hand;
+            let over = matches!(fields["state"].as_str(), "ending" | "failed");
+            let supervised = fields.contains_key("dispatched_at") && !over && !self.known[agent].ttl_by_hand;
             if supervised && !fields.contains_key("claim") {
                 prop_assert_eq!(
                     fields.contains_key("ttl_expires_at"),
@@ -342,6 +348,12 @@ impl World<'_> {
         let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
         self.take(&due.record)?;
         match due.kind {
+            // Where people are known to be there, an agent is dispatched for them, and looked after.
+            DueKind::Create if !self.people.is_empty() => {
+                self.next += 1;
+                let provider_id = format!("AD_{}", self.next);
+                self.commit(&due.record, &provider_id, false).await?;
+            }
             DueKind::Create => {
                 let most = Duration::from_secs(30);
                 allowed(self.scene.store.fail(place, token, ("timeout", ""), HOLD, false, most).await)?;
