@@ -116,6 +116,17 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// The kind of error, for metrics: a bounded set.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unavailable { .. } => "unavailable",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Garbage { .. } => "garbage",
+            Self::Rejected { .. } => "rejected",
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::Rejected { .. })
