@@ -113,7 +113,9 @@ impl Replica {
         let server = Server::start(server_options, router(Arc::new(state)), shutdown.stopping())
             .await
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
-        let stop_options = StopOptions { drain: config.server.drain(), grace: config.server.grace() };
+        // The setting counts from the signal on, the stop from the end of the drain.
+        let (drain, grace) = (config.server.drain(), config.server.grace());
+        let stop_options = StopOptions { drain, grace: grace.saturating_sub(drain) };
         tracing::info!(address = %server.address(), provider = provider.name(), "serving");
         Ok(Self { server, shutdown, background, stop_background, stop_options })
     }

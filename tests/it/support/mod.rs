@@ -4,8 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod scene;
+pub(crate) mod stage;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
