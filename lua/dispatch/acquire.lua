@@ -26,19 +26,8 @@ end
 
 -- A new dispatch, in place of none, of a failed or ended one, or of one that is not to be reused.
 local function create(reason)
-  if d then
-    bury(KEYS, d)
-    rename(KEYS, d, ARGV[2])
-  else
-    d = { id = ARGV[2] }
-    local prefix, name = split_key(KEYS)
-    redis.call('SET', prefix .. 'id:' .. d.id, name)
-  end
-  d.state, d.reason, d.created_at, d.last_activity_at = 'creating', reason, now, now
-  d.ttl_seconds, d.return_policy, d.provider = ARGV[4], ARGV[5], ARGV[6]
-  d.tries, d.try_at, d.failures, d.degraded = nil, nil, nil, nil
-  d.dispatched_at, d.ttl_expires_at, d.check_at = nil, nil, nil
-  d.error, d.error_detail, d.hold_until, d.forget_at, d.unsure = nil, nil, nil, nil, nil
+  d = begin_anew(KEYS, d, now, { id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = ARGV[6] })
+  d.reason = reason
   if ARGV[3] ~= '' then
     redis.call('SET', KEYS[9], ARGV[3])
   else
@@ -49,59 +38,47 @@ local function create(reason)
   return answer('create')
 end
 
+-- Activity is written at most once a second: most calls change nothing.
 local function reuse()
-  if now - tonumber(d.last_activity_at) >= 1000 then
-    d.last_activity_at = now
-    redis.call('HSET', KEYS[1], 'last_activity_at', now)
-    if d.ttl_expires_at then
-      arm(d, now)
-      redis.call('HSET', KEYS[1], 'ttl_expires_at', d.ttl_expires_at)
-      if not d.claim then
-        local _, name = split_key(KEYS)
-        redis.call('ZADD', KEYS[3], provider_due(d), 'dispatch:' .. name)
-      end
-    end
-    return answer('reused')
+  if now - tonumber(d.last_activity_at) < 1000 then
+    return { 'reused', now, people, flat }
   end
-  return { 'reused', now, people, flat }
+  d.last_activity_at = now
+  if d.ttl_expires_at then
+    arm(d, now)
+    d.check_at = sooner(d.check_at, now + tonumber(ARGV[9]))
+  end
+  save(KEYS, d, now, people)
+  return answer('reused')
 end
 
 if not d then
   return create('asked')
 end
-local busy = is_claimed(d, now)
+local busy, held = is_claimed(d, now), d.hold_until and now < tonumber(d.hold_until)
 if busy and d.claim ~= 'check' and d.claim ~= 'verify' then
   return answer('wait')
 end
-if d.hold_until and now < tonumber(d.hold_until) and not (d.provider_id and d.seen_alive_at) then
+if held and not (d.provider_id and d.seen_alive_at) then
   return answer('failed')
 end
 if d.state == 'failed' or d.state == 'ending' then
   return create('asked')
 end
-if not d.provider_id then
-  -- Its maker was lost. The same wish goes on under the same id.
-  claim(d, 'create', now, ARGV[10])
-  save(KEYS, d, now, people)
-  return answer('create')
+local verdict, reason = 'create', nil
+if d.provider_id then
+  verdict, reason = may_reuse(KEYS, d, now, ARGV[7], ARGV[8], ARGV[9])
 end
-if d.emptied_at and not may_return(KEYS, d, now, ARGV[8]) then
-  return create('returned')
-end
-if d.reported_at and not is_believed(KEYS, d, now, ARGV[8]) then
-  return create(d.reported == 'closed' and 'agent_closed' or 'agent_silent')
-end
-local seen = tonumber(d.seen_alive_at)
-local joining = not seen and now < tonumber(d.dispatched_at) + tonumber(ARGV[9])
-if joining or (seen and now - seen <= tonumber(ARGV[7])) then
+if reason then
+  return create(reason)
+elseif verdict == 'reuse' then
   return reuse()
-end
-if busy then
+elseif busy then
   return answer('wait')
-end
-if d.hold_until and now < tonumber(d.hold_until) then
+elseif held then
   return answer('failed')
 end
-claim(d, 'verify', now, ARGV[10])
+-- To be verified; or its maker was lost, and the same wish goes on under the same id.
+claim(d, verdict, now, ARGV[10])
 save(KEYS, d, now, people)
-return answer('verify')
+return answer(verdict)

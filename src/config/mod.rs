@@ -17,7 +17,10 @@ mod sources;
 mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use settings::{Dispatch, Leader, LiveKit, LiveKitCredentials, Log, ProviderKind, Redis, Server};
+pub use settings::{
+    AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
+    Server,
+};
 pub use sources::process_environment;
 
 /// The commented default settings, as they are built into the binary.

@@ -11,9 +11,6 @@ use confique::Config as Section;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::dispatch::{AgentSettings, ReturnPolicy};
-use crate::telemetry::LogFormat;
-
 /// `[server]`: how a replica is reached, and how it stops.
 #[derive(Debug, Clone, Section)]
 pub struct Server {
@@ -170,6 +167,51 @@ pub struct Log {
     /// How a line looks.
     #[config(env = "GREENROOM_LOG_FORMAT")]
     pub format: LogFormat,
+}
+
+/// What happens when somebody comes back to a room that was empty in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReturnPolicy {
+    /// The agent that stayed, if it reports that it lives; else a fresh one.
+    #[default]
+    Reported,
+    /// The agent that stayed.
+    Always,
+    /// A fresh one.
+    Never,
+}
+
+impl ReturnPolicy {
+    /// The policy's name in settings and Redis.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// What differs for one agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSettings {
+    /// Its own policy for the return to an empty room.
+    pub return_policy: Option<ReturnPolicy>,
+    /// How long its dispatches outlive the last person, in seconds.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// How the lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line, the event's fields at its top level.
+    #[default]
+    Json,
+    /// For people.
+    Text,
 }
 
 /// Who serves dispatches.

@@ -7,8 +7,6 @@ use secrecy::ExposeSecret as _;
 
 use super::rules::{AGENT_RULES, Leaf, Rule, leaves, rule_of};
 use super::*;
-use crate::dispatch::ReturnPolicy;
-use crate::telemetry::LogFormat;
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let mut settings = tempfile::NamedTempFile::new().expect("a temporary file");

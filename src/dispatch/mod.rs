@@ -26,5 +26,5 @@ mod waiting;
 
 pub use model::*;
 pub use service::{Core, Dispatches, explain};
-pub use settings::{AgentSettings, ReturnPolicy, Settings, room_timeouts};
+pub use settings::{Settings, room_timeouts};
 pub use token::TokenMint;

@@ -3,45 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use crate::config::{AgentSettings, ReturnPolicy};
 use crate::name::Name;
 use crate::provider::RoomTimeouts;
 use crate::store::{AcquireRules, ObserveRules};
-
-/// What happens when somebody comes back to a room that was empty in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReturnPolicy {
-    /// The agent that stayed, if it reports that it lives; else a fresh one.
-    #[default]
-    Reported,
-    /// The agent that stayed.
-    Always,
-    /// A fresh one.
-    Never,
-}
-
-impl ReturnPolicy {
-    /// The policy's name in settings and Redis.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
-/// What differs for one agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentSettings {
-    /// Its own policy for the return to an empty room.
-    pub return_policy: Option<ReturnPolicy>,
-    /// How long its dispatches outlive the last person, in seconds.
-    pub ttl_seconds: Option<u32>,
-}
 
 /// The settings of the domain; each is explained in `config.default.toml`.
 #[derive(Debug, Clone)]

@@ -5,115 +5,16 @@ use std::time::Duration;
 
 use super::keys::{PlaceKeys, Shard, parse_place, place_name};
 use super::record::Record;
+use super::rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 use super::script::{self, Script};
 use super::{Refusal, Store, StoreError};
-use crate::dispatch::{Dispatch, NoticeKind, Place, RoomNotice, SessionState, Step, TtlChange};
+use crate::dispatch::{Dispatch, Place, SessionState, TtlChange};
 use crate::id::DispatchId;
-use crate::name::Name;
-use crate::provider::Person;
-
-/// The answer of `dispatch/acquire`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The live one is to be used.
-    Reused,
-    /// Another is at work on it: wait, and ask again.
-    Wait,
-    /// The caller holds a claim, and looks whether the agent lives.
-    Verify,
-    /// The caller holds a claim, and makes it.
-    Create,
-    /// It failed a moment ago; the error is held.
-    Failed,
-}
-
-/// What follows from a look at the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
-    /// All is well, or nothing can be done now.
-    Well,
-    /// The caller keeps the claim, and makes a new dispatch at the provider.
-    Redispatch,
-    /// The caller keeps the claim, and ends it.
-    End,
-}
-
-/// The rules that `dispatch/acquire` decides by.
-#[derive(Debug, Clone)]
-pub struct AcquireRules {
-    /// How long the dispatch outlives the last person, in seconds.
-    pub ttl_seconds: u32,
-    /// What happens on the return to an empty room: `reported`, `always`, `never`.
-    pub return_policy: &'static str,
-    /// The provider's name.
-    pub provider: &'static str,
-    /// How long an agent counts as alive after it was seen.
-    pub liveness_window: Duration,
-    /// How long an agent's report is believed.
-    pub believed: Duration,
-    /// By when an agent must have come.
-    pub join_deadline: Duration,
-    /// How long a claim lasts without renewal.
-    pub claim: Duration,
-}
-
-/// The rules that `dispatch/observe` judges by.
-#[derive(Debug, Clone)]
-pub struct ObserveRules {
-    /// How long an agent's report is believed.
-    pub believed: Duration,
-    /// By when an agent must have come while no job is listed.
-    pub join_deadline: Duration,
-    /// By when an agent must have come once its job is listed.
-    pub join_deadline_with_job: Duration,
-    /// How often a dispatch with people is looked at.
-    pub check_interval: Duration,
-    /// The longest time between two looks.
-    pub check_interval_max: Duration,
-    /// How many new dispatches are made in quick succession.
-    pub quick_tries: u32,
-    /// The time between tries after that.
-    pub slow_try_interval: Duration,
-    /// How long a claim lasts without renewal.
-    pub claim: Duration,
-}
-
-/// What a look at the provider showed of one dispatch.
-#[derive(Debug, Clone)]
-pub struct Observation<'a> {
-    /// Redis's time when the look began, in milliseconds since 1970.
-    pub looked_at_ms: u64,
-    /// Whether the room exists.
-    pub room_exists: bool,
-    /// Whether our agent is in it.
-    pub agent_here: bool,
-    /// Whether a job of our dispatch is listed.
-    pub job_listed: bool,
-    /// Who is in the room.
-    pub people: &'a [Person],
-    /// Where a caller waits: the id under which a new dispatch would go on.
-    pub wanted_id: Option<DispatchId>,
-}
-
-/// What is committed.
-#[derive(Debug, Clone)]
-pub struct Commit<'a> {
-    /// The id to commit under.
-    pub id: DispatchId,
-    /// The provider's id.
-    pub provider_id: &'a str,
-    /// The fencing token that the agent was given; 0 where it was given none.
-    pub agent_token: u64,
-    /// Whether it was found, not made.
-    pub adopted: bool,
-    /// By when an agent must have come.
-    pub join_deadline: Duration,
-}
 
 /// Fields and values of a hash, as the scripts return them.
-type Fields = HashMap<String, String>;
+pub(super) type Fields = HashMap<String, String>;
 
-fn ms(duration: Duration) -> String {
+pub(super) fn ms(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
@@ -369,95 +270,6 @@ impl Store {
             return Ok(None);
         }
         Ok(Some(Record::parse(keys.name(), 0, people, fields)?.dispatch))
-    }
-
-    /// Dispatches of a tenant in a shard, by name: after `after` (a member of the index), of the
-    /// room where one is given.
-    pub async fn page(
-        &self,
-        shard: Shard,
-        tenant: &Name,
-        room: Option<&Name>,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<(String, Dispatch)>, StoreError> {
-        let room = room.map(Name::encoded);
-        let lower = match (after, &room) {
-            (Some(after), _) => format!("({after}"),
-            (None, Some(room)) => format!("[{room}:"),
-            (None, None) => "-".to_owned(),
-        };
-        // `;` is the character after `:`.
-        let upper = room.map_or_else(|| "+".to_owned(), |room| format!("({room};"));
-        let args = [shard.prefix(), tenant.encoded(), lower, upper, limit.to_string()];
-        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        let raw: Vec<(String, u64, Fields)> =
-            self.call(&script::DISPATCH_PAGE, &[&shard.index_dispatches(tenant)], &args).await?;
-        raw.into_iter()
-            .filter(|(_, _, fields)| !fields.is_empty())
-            .map(|(member, people, fields)| {
-                let name = format!("{}:{member}", tenant.encoded());
-                Ok((member, Record::parse(&name, 0, people, fields)?.dispatch))
-            })
-            .collect()
-    }
-
-    /// Takes in a webhook; returns how many dispatches it concerned.
-    pub async fn notice(
-        &self,
-        tenant: &Name,
-        room: &Name,
-        notice: &RoomNotice,
-        believed: Duration,
-    ) -> Result<u64, StoreError> {
-        let (kind, sid, joined_at) = match &notice.kind {
-            NoticeKind::PersonJoined(person) => ("joined", person.sid.as_str(), person.joined_at_seconds),
-            NoticeKind::PersonLeft(person) => ("left", person.sid.as_str(), person.joined_at_seconds),
-            NoticeKind::AgentChanged | NoticeKind::RoomFinished => ("look", "", 0),
-        };
-        let shard = Shard(super::keys::shard_of_room(tenant, room, self.shards()));
-        let keys = [shard.index_dispatches(tenant), shard.people(tenant, room), shard.left(tenant, room)];
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let args = [
-            self.inner.clock.argument(),
-            shard.prefix(),
-            tenant.encoded(),
-            room.encoded(),
-            kind.to_owned(),
-            sid.to_owned(),
-            joined_at.max(0).to_string(),
-            notice.created_at_seconds.to_string(),
-            ms(believed),
-        ];
-        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        self.call(&script::ROOM_NOTICE, &keys, &args).await
-    }
-
-    /// The last steps in a room's life, oldest first, out of the newest `scanned` events of its shard.
-    pub async fn steps(&self, tenant: &Name, room: &Name, scanned: usize) -> Result<Vec<Step>, StoreError> {
-        let shard = Shard(super::keys::shard_of_room(tenant, room, self.shards()));
-        let mut cmd = redis::Cmd::new();
-        cmd.arg("XREVRANGE").arg(shard.events()).arg("+").arg("-").arg("COUNT").arg(scanned);
-        let raw: Vec<(String, Fields)> =
-            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
-        let (tenant, room) = (tenant.encoded(), room.encoded());
-        let mut steps: Vec<Step> = raw
-            .into_iter()
-            .filter(|(_, fields)| fields.get("tenant") == Some(&tenant) && fields.get("room") == Some(&room))
-            .map(|(event_id, mut fields)| {
-                let mut take = |field: &str| fields.remove(field).unwrap_or_default();
-                Step {
-                    event_id,
-                    at_ms: take("at").parse().unwrap_or_default(),
-                    dispatch_id: take("id"),
-                    agent: Name::decode(&take("agent")).map(|name| name.to_string()).unwrap_or_default(),
-                    state: take("state"),
-                    reason: take("reason"),
-                }
-            })
-            .collect();
-        steps.reverse();
-        Ok(steps)
     }
 
     /// The name under which hints for the place arrive.

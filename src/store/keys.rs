@@ -11,6 +11,11 @@ pub const SCHEMA: &str = "gr:schema";
 /// The hash of the elected leader: owner, term, end of its lease.
 pub const LEADER: &str = "gr:leader";
 
+/// What `redis-cli --scan --pattern` finds the dispatches of a room with, without knowing its shard.
+pub fn dispatch_pattern(room: &Name) -> String {
+    format!("gr:*:dispatch:*:{}:*", room.encoded())
+}
+
 /// The shard of a room: all its dispatches are there.
 ///
 /// FNV-1a, 64 bit: stable over releases and machines, which the store depends on.
@@ -72,6 +77,11 @@ impl Shard {
     /// String: `<tenant>:<room>:<agent>` of a dispatch id, or `ended` for an hour after its end.
     pub fn id(self, id: DispatchId) -> String {
         format!("{}id:{id}", self.prefix())
+    }
+
+    /// What `KEYS` would find all dispatches of a room with.
+    pub fn dispatches(self, tenant: &Name, room: &Name) -> String {
+        format!("{}dispatch:{}:{}:*", self.prefix(), tenant.encoded(), room.encoded())
     }
 
     /// Hash: the people of a room, by sid.

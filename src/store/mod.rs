@@ -21,15 +21,17 @@ pub mod keys;
 mod leader;
 mod reap;
 mod record;
+mod room;
+mod rules;
 mod schema;
 mod script;
 
-pub use dispatch::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
 pub use leader::Campaign;
 pub use reap::{Due, DueKind};
 pub use record::Record;
+pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
 
 /// How a [`Store`] is reached.

@@ -7,7 +7,8 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
-const DISPATCH: &str = include_str!("../../lua/dispatch/shared.lua");
+const DISPATCH: &str =
+    concat!(include_str!("../../lua/dispatch/shared.lua"), "\n", include_str!("../../lua/dispatch/rules.lua"));
 
 /// One script, which is one atomic transition.
 #[derive(Debug)]

@@ -6,20 +6,10 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// How the lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One JSON object a line, the event's fields at its top level.
-    #[default]
-    Json,
-    /// For people.
-    Text,
-}
+use crate::config::LogFormat;
 
 /// Starts logging for the whole process. `filter` is a level (`info`) or directives
 /// (`info,greenroom::http=debug`); a part that makes no sense is left out.

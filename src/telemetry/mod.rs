@@ -4,5 +4,5 @@ pub mod logs;
 pub mod metrics;
 mod process;
 
-pub use logs::{LogFormat, init};
+pub use logs::init;
 pub use metrics::{AcquireOutcome, Metrics};

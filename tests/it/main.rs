@@ -5,5 +5,6 @@ mod dispatch_service;
 mod http_shell;
 mod provider;
 mod standin;
+mod standin_checks;
 mod standin_recordings;
 mod support;

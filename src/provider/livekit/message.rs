@@ -207,3 +207,51 @@ impl Dispatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The answers that a real server gave to `method`, in order.
+    fn recorded(method: &str) -> Vec<Value> {
+        let steps: Vec<Value> =
+            serde_json::from_str(include_str!("../../../tests/fixtures/livekit/happy_path.json")).expect("a recording");
+        steps.into_iter().filter(|step| step["method"] == method).map(|mut step| step["response"].take()).collect()
+    }
+
+    #[test]
+    fn recorded_participants() {
+        let mut seen = Vec::new();
+        for answer in recorded("RoomService/ListParticipants") {
+            let participants: Participants = serde_json::from_value(answer).expect("participants");
+            let (people, agents) = participants.sort();
+            assert!(agents.iter().all(|agent| agent.name.as_deref() == Some("pybot")));
+            seen.push((people.len(), agents.len()));
+        }
+        seen.dedup();
+        assert_eq!(seen, [(0, 1), (1, 1), (0, 1), (0, 0)]);
+    }
+
+    #[test]
+    fn recorded_dispatches() {
+        let made: Dispatch =
+            serde_json::from_value(recorded("AgentDispatchService/CreateDispatch").remove(0)).expect("a dispatch");
+        let made = made.into_ours();
+        assert_eq!((made.id.as_str(), made.created_at_seconds), ("AD_tDqgyEjCH74Q", 1_795_246_001));
+        assert_eq!(made.attributes["key"], "value");
+        let listed: Dispatches =
+            serde_json::from_value(recorded("AgentDispatchService/ListDispatch").remove(0)).expect("dispatches");
+        let expected = ProviderDispatch { job_identities: vec!["bot-AJ_MJYhogYkvoX5".to_owned()], ..made };
+        assert_eq!(listed.named(), [expected]);
+    }
+
+    #[test]
+    fn recorded_rooms() {
+        for answer in recorded("RoomService/ListRooms") {
+            let rooms: Rooms = serde_json::from_value(answer).expect("rooms");
+            assert!(rooms.rooms.iter().all(|room| room.name == "happy-1"));
+        }
+    }
+}

@@ -247,6 +247,16 @@ async fn an_empty_page_of_a_proxy_does_not_say_that_the_room_is_missing() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_on_to_where_a_redirect_points() {
+    let mut elsewhere = with(LIST_ROOMS, StatusCode::TEMPORARY_REDIRECT, "text/html", "");
+    let location = header::HeaderValue::from_static("/twirp/livekit.RoomService/ListRooms");
+    elsewhere.response.headers_mut().insert(header::LOCATION, location);
+    let server = Server::start([elsewhere, rooms(&[])]).await;
+    let answer = server.livekit.ping().await;
+    assert!(matches!(answer, Err(ProviderError::Garbage { .. })), "{answer:?}");
+}
+
+#[tokio::test]
 async fn an_endless_answer_is_not_taken_in() {
     let server = Server::start([with(LIST_ROOMS, StatusCode::OK, JSON, vec![0u8; 17 << 20])]).await;
     let answer = server.livekit.look("r1", true).await;

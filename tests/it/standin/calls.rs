@@ -118,8 +118,8 @@ pub(super) fn perform(
         Method::DeleteDispatch => call.run(delete_dispatch),
         Method::CreateRoom => call.run(create_room),
         Method::DeleteRoom => call.run(delete_room),
-        Method::ListRooms => call.run(list_rooms),
-        Method::ListParticipants => call.run(list_participants),
+        Method::ListRooms => call.run(|request, world, now| Ok(list_rooms(request, world, now))),
+        Method::ListParticipants => call.run(|request, world, _| Ok(list_participants(request, world))),
         Method::GetParticipant => call.run(get_participant),
         Method::RemoveParticipant => call.run(remove_participant),
         Method::UpdateRoomMetadata => call.run(update_metadata),
@@ -134,7 +134,7 @@ struct Handling<'a> {
 }
 
 impl Handling<'_> {
-    fn run<Q, A>(&self, act: impl FnOnce(Q, &mut World, Instant) -> Outcome<A>) -> Outcome<Vec<u8>>
+    fn run<Q, A>(&self, act: impl FnOnce(&Q, &mut World, Instant) -> Outcome<A>) -> Outcome<Vec<u8>>
     where
         Q: Message + Default + DeserializeOwned + Guarded,
         A: Message + ToJson,
@@ -143,7 +143,7 @@ impl Handling<'_> {
         if !request.is_allowed(self.grants) {
             return Err(Refusal::NotAllowed);
         }
-        let answer = self.shared.with(|world, now| act(request, world, now))?;
+        let answer = self.shared.with(|world, now| act(&request, world, now))?;
         Ok(self.format.write(&answer))
     }
 }
@@ -192,7 +192,7 @@ impl Guarded for proto::ListRoomsRequest {
 fn create_dispatch(
     world: &mut World,
     now: Instant,
-    request: proto::CreateAgentDispatchRequest,
+    request: &proto::CreateAgentDispatchRequest,
     lost: bool,
 ) -> Outcome<proto::AgentDispatch> {
     if request.metadata.len() > METADATA_BYTES_MAX {
@@ -203,11 +203,11 @@ fn create_dispatch(
         return Err(Refusal::Invalid("attribute size exceeds limits".to_owned()));
     }
     world.ensure_room(now, &proto::CreateRoomRequest { name: request.room.clone(), ..Default::default() });
-    Ok(world.add_dispatch(now, request, lost))
+    Ok(world.add_dispatch(now, request.clone(), lost))
 }
 
 fn list_dispatch(
-    request: proto::ListAgentDispatchRequest,
+    request: &proto::ListAgentDispatchRequest,
     world: &mut World,
     _now: Instant,
 ) -> Outcome<proto::ListAgentDispatchResponse> {
@@ -219,7 +219,7 @@ fn list_dispatch(
 }
 
 fn delete_dispatch(
-    request: proto::DeleteAgentDispatchRequest,
+    request: &proto::DeleteAgentDispatchRequest,
     world: &mut World,
     now: Instant,
 ) -> Outcome<proto::AgentDispatch> {
@@ -229,7 +229,7 @@ fn delete_dispatch(
     world.delete_dispatch(now, &request.room, &request.dispatch_id).ok_or(Refusal::NoSuchDispatch)
 }
 
-fn create_room(request: proto::CreateRoomRequest, world: &mut World, now: Instant) -> Outcome<proto::Room> {
+fn create_room(request: &proto::CreateRoomRequest, world: &mut World, now: Instant) -> Outcome<proto::Room> {
     if request.name.chars().count() > ROOM_NAME_CHARS_MAX {
         let text = format!("room name length exceeds limits: max length {ROOM_NAME_CHARS_MAX}");
         return Err(Refusal::Invalid(text));
@@ -238,11 +238,11 @@ fn create_room(request: proto::CreateRoomRequest, world: &mut World, now: Instan
         let argument = "metadata size exceeds limits";
         return Err(Refusal::InvalidArgument { message: format!("{argument} {METADATA_BYTES_MAX}"), argument });
     }
-    Ok(world.ensure_room(now, &request))
+    Ok(world.ensure_room(now, request))
 }
 
 fn delete_room(
-    request: proto::DeleteRoomRequest,
+    request: &proto::DeleteRoomRequest,
     world: &mut World,
     now: Instant,
 ) -> Outcome<proto::DeleteRoomResponse> {
@@ -252,30 +252,24 @@ fn delete_room(
     Err(Refusal::NoSuchRoom)
 }
 
-fn list_rooms(request: proto::ListRoomsRequest, world: &mut World, now: Instant) -> Outcome<proto::ListRoomsResponse> {
-    let names = match request.names.is_empty() {
-        true => world.rooms.keys().cloned().collect(),
-        false => request.names,
-    };
+fn list_rooms(request: &proto::ListRoomsRequest, world: &mut World, now: Instant) -> proto::ListRoomsResponse {
+    let all = || world.rooms.keys().cloned().collect();
+    let names: Vec<String> = if request.names.is_empty() { all() } else { request.names.clone() };
     let mut rooms = Vec::new();
     for name in &names {
         world.settle_count(now, name);
         rooms.extend(world.rooms.get(name).map(|room| room.info.clone()));
     }
-    Ok(proto::ListRoomsResponse { rooms })
+    proto::ListRoomsResponse { rooms }
 }
 
-fn list_participants(
-    request: proto::ListParticipantsRequest,
-    world: &mut World,
-    _now: Instant,
-) -> Outcome<proto::ListParticipantsResponse> {
+fn list_participants(request: &proto::ListParticipantsRequest, world: &World) -> proto::ListParticipantsResponse {
     let all = world.rooms.get(&request.room).map(|room| room.participants.as_slice()).unwrap_or_default();
-    Ok(proto::ListParticipantsResponse { participants: all.iter().map(|one| one.info.clone()).collect() })
+    proto::ListParticipantsResponse { participants: all.iter().map(|one| one.info.clone()).collect() }
 }
 
 fn get_participant(
-    request: proto::RoomParticipantIdentity,
+    request: &proto::RoomParticipantIdentity,
     world: &mut World,
     _now: Instant,
 ) -> Outcome<proto::ParticipantInfo> {
@@ -284,7 +278,7 @@ fn get_participant(
 }
 
 fn remove_participant(
-    request: proto::RoomParticipantIdentity,
+    request: &proto::RoomParticipantIdentity,
     world: &mut World,
     now: Instant,
 ) -> Outcome<proto::RemoveParticipantResponse> {
@@ -294,10 +288,14 @@ fn remove_participant(
     Ok(proto::RemoveParticipantResponse {})
 }
 
-fn update_metadata(request: proto::UpdateRoomMetadataRequest, world: &mut World, now: Instant) -> Outcome<proto::Room> {
+fn update_metadata(
+    request: &proto::UpdateRoomMetadataRequest,
+    world: &mut World,
+    now: Instant,
+) -> Outcome<proto::Room> {
     world.settle_count(now, &request.room);
     let room = world.rooms.get_mut(&request.room).ok_or(Refusal::NoSuchRoom)?;
-    room.info.metadata = request.metadata;
+    room.info.metadata.clone_from(&request.metadata);
     Ok(room.info.clone())
 }
 

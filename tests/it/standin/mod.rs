@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod auth;
+mod behaviour;
 mod calls;
 mod faults;
 mod http;
@@ -34,6 +35,7 @@ mod wire;
 mod workers;
 mod world;
 
+pub(crate) use behaviour::WorkerBehaviour;
 pub(crate) use faults::{Fault, Faults};
 pub(crate) use method::Method;
 pub(crate) use proto::participant_info::Kind;
@@ -41,7 +43,7 @@ pub(crate) use rooms::Person;
 pub(crate) use timings::Timings;
 pub(crate) use view::{Agent, View};
 pub(crate) use webhooks::{Delivery, Mischief};
-pub(crate) use workers::{WorkerBehaviour, WorkerId};
+pub(crate) use workers::WorkerId;
 pub(crate) use world::Call;
 use world::World;
 
@@ -254,6 +256,11 @@ impl Standin {
     /// How often a method was called.
     pub(crate) fn count(&self, method: Method) -> usize {
         self.view(|view| view.count(method))
+    }
+
+    /// How often a method was called about one room.
+    pub(crate) fn count_in(&self, method: Method, room: &str) -> usize {
+        self.view(|view| view.count_in(method, room))
     }
 
     /// The dispatches that exist now for an agent in a room.

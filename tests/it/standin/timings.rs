@@ -52,7 +52,7 @@ impl Default for Timings {
             missing_room: Duration::from_secs(3),
             job_start: Duration::from_millis(200),
             names_question: Duration::from_secs(5),
-            names_kept: Duration::from_secs(60),
+            names_kept: Duration::from_mins(1),
             agent_join: Duration::from_millis(37),
             activation: Duration::from_millis(30),
             agent_leave: Duration::from_millis(12),

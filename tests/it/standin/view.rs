@@ -4,6 +4,7 @@ use livekit_protocol as proto;
 use proto::participant_info::{Kind, State};
 
 use super::method::Method;
+use super::workers::WorkerId;
 use super::world::{Call, World};
 
 /// A look at the state, at one moment.
@@ -11,6 +12,7 @@ use super::world::{Call, World};
 pub(crate) struct View<'a>(pub(super) &'a World);
 
 /// An agent that is in a room, or that the server believes to be.
+#[expect(clippy::struct_excessive_bools, reason = "an agent may be any of these at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agent {
     /// Identity in the room.
@@ -21,6 +23,8 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     /// The dispatch that it serves.
     pub(crate) dispatch_id: String,
+    /// The worker that it belongs to.
+    pub(crate) worker: WorkerId,
     /// Whether `participant_joined` was sent for it.
     pub(crate) active: bool,
     /// Whether its session has ended while it stays in the room.
@@ -75,6 +79,7 @@ impl View<'_> {
                 sid: info.sid.clone(),
                 name: agent.job.agent_name.clone(),
                 dispatch_id: agent.job.dispatch_id.clone(),
+                worker: agent.worker,
                 active: info.state() == State::Active,
                 deaf: agent.deaf,
                 dead: agent.dead,

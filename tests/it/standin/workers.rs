@@ -1,97 +1,18 @@
 //! Workers, their jobs and their agents, and what an agent is that the server cannot see: deaf,
 //! dead, told to end.
 
-use std::time::Duration;
-
 use livekit_protocol as proto;
 use proto::participant_info::Kind;
 use proto::{DisconnectReason, JobStatus};
 use tokio::time::Instant;
 
+use super::behaviour::WorkerBehaviour;
 use super::rooms::{Room, permission};
 use super::world::{Event, World, new_id};
 
 /// Names a worker of this stand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(u32);
-
-/// What becomes of a job that a worker gets.
-#[derive(Debug, Clone)]
-pub(crate) struct WorkerBehaviour {
-    rejects: bool,
-    capacity: usize,
-    joins_after: Option<Duration>,
-    close_on_disconnect: bool,
-    stubborn: bool,
-    session: bool,
-    ends_after: Option<Duration>,
-    dies_after: Option<Duration>,
-    reports: bool,
-    identity_prefix: &'static str,
-}
-
-impl WorkerBehaviour {
-    /// An `AgentSession` with the framework's defaults: deaf once its linked person has left.
-    pub(crate) fn session() -> Self {
-        Self {
-            rejects: false,
-            capacity: usize::MAX,
-            joins_after: None,
-            close_on_disconnect: true,
-            stubborn: false,
-            session: true,
-            ends_after: None,
-            dies_after: None,
-            reports: false,
-            identity_prefix: "agent",
-        }
-    }
-
-    /// An `AgentSession` with `close_on_disconnect=False`: it serves whoever comes, until it is told to end.
-    pub(crate) fn long_lived() -> Self {
-        Self { close_on_disconnect: false, ..Self::session() }
-    }
-
-    /// An agent without a session, which does not go when it is told to end.
-    pub(crate) fn stubborn() -> Self {
-        Self { close_on_disconnect: false, stubborn: true, session: false, ..Self::session() }
-    }
-
-    /// Rejects every job.
-    pub(crate) fn rejecting() -> Self {
-        Self { rejects: true, ..Self::session() }
-    }
-
-    /// Takes no more than `jobs` at a time.
-    pub(crate) fn capacity(self, jobs: usize) -> Self {
-        Self { capacity: jobs, ..self }
-    }
-
-    /// Loads models first: the job runs, the agent comes after `delay`.
-    pub(crate) fn joins_after(self, delay: Duration) -> Self {
-        Self { joins_after: Some(delay), ..self }
-    }
-
-    /// The agent leaves by itself, or its entry point raises: the server sees no difference.
-    pub(crate) fn ends_after(self, delay: Duration) -> Self {
-        Self { ends_after: Some(delay), ..self }
-    }
-
-    /// The agent's process is killed this long after it joined, and nobody notices for a while.
-    pub(crate) fn dies_after(self, delay: Duration) -> Self {
-        Self { dies_after: Some(delay), ..self }
-    }
-
-    /// The agent reports to the address in its job's attributes that it lives.
-    pub(crate) fn reporting(self) -> Self {
-        Self { reports: true, ..self }
-    }
-
-    /// Identities are `<prefix>-<job>` instead of `agent-<job>`.
-    pub(crate) fn identity_prefix(self, prefix: &'static str) -> Self {
-        Self { identity_prefix: prefix, ..self }
-    }
-}
 
 /// A registered worker.
 #[derive(Debug)]
@@ -114,6 +35,7 @@ pub(super) struct Joining {
 }
 
 /// What is true of an agent in a room, whatever the server shows.
+#[expect(clippy::struct_excessive_bools, reason = "an agent may be any of these at once")]
 #[derive(Debug)]
 pub(super) struct AgentState {
     pub(super) worker: WorkerId,
@@ -127,14 +49,13 @@ pub(super) struct AgentState {
 }
 
 impl AgentState {
+    fn new(worker: WorkerId, job: proto::Job, behaviour: WorkerBehaviour) -> Self {
+        Self { worker, job, behaviour, told_to_end: false, deaf: false, dead: false, busy: false, linked_to: None }
+    }
+
     /// Whether it would answer a person who speaks.
     pub(super) fn is_working(&self) -> bool {
         !self.told_to_end && !self.deaf && !self.dead
-    }
-
-    /// Whether it reports that it lives.
-    pub(super) fn reports(&self) -> bool {
-        self.behaviour.reports
     }
 }
 
@@ -313,18 +234,18 @@ impl World {
             self.free_worker(worker);
             return;
         }
-        let attributes = ["lk.agent.name", "lk.agent_name"].map(|key| (key.to_owned(), job.agent_name.clone()));
-        let info = proto::ParticipantInfo {
+        let mut info = proto::ParticipantInfo {
             identity,
-            attributes: attributes.into(),
             permission: Some(permission(true)),
             kind: Kind::Agent.into(),
-            ..Default::default()
+            ..behaviour.participant.clone()
         };
+        for key in ["lk.agent.name", "lk.agent_name"] {
+            info.attributes.insert(key.to_owned(), job.agent_name.clone());
+        }
         let (ends_after, dies_after) = (behaviour.ends_after, behaviour.dies_after);
         let reports = behaviour.reports;
-        let (told_to_end, deaf, dead, busy) = (false, false, false, false);
-        let agent = AgentState { worker, job, behaviour, told_to_end, deaf, dead, busy, linked_to: None };
+        let agent = AgentState::new(worker, job, behaviour);
         let sid = self.join(now, &room, info, Some(agent));
         if let Some(delay) = ends_after {
             self.schedule(now + delay, Event::Leave { room: room.clone(), sid: sid.clone() });

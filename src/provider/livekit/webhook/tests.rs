@@ -201,3 +201,27 @@ fn only_a_fresh_token_is_taken() {
         assert!(receive(&keys(), &leeway, PERSON_LEFT.as_bytes()).is_ok());
     }
 }
+
+#[test]
+fn every_recorded_webhook_is_understood() {
+    let mut counts = [0; 4];
+    for recording in [
+        include_str!("../../../../tests/fixtures/livekit/happy_path.json"),
+        include_str!("../../../../tests/fixtures/livekit/agent_leaves.json"),
+        include_str!("../../../../tests/fixtures/livekit/room_departure_people.json"),
+    ] {
+        let steps: Vec<Value> = serde_json::from_str(recording).expect("a recording");
+        for step in steps.iter().filter(|step| step["kind"] == "webhook") {
+            match kind(&step["body"]) {
+                Some(NoticeKind::PersonJoined(person) | NoticeKind::PersonLeft(person)) => {
+                    assert!(person.sid.starts_with("PA_") && person.joined_at_seconds > 1_700_000_000);
+                    counts[0] += 1;
+                }
+                Some(NoticeKind::AgentChanged) => counts[1] += 1,
+                Some(NoticeKind::RoomFinished) => counts[2] += 1,
+                None => counts[3] += 1,
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
