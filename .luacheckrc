@@ -9,7 +9,7 @@ read_globals = {
   -- lua/dispatch/shared.lua, prepended to those that change dispatches
   "TOMBSTONE_SECONDS", "EVENTS_MAX",
   "keys_of", "split_key", "tombstone_key", "load", "flatten", "settle", "provider_due", "move", "add_event", "hint",
-  "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm",
+  "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm", "follow_people",
   -- lua/dispatch/rules.lua, after it
   "PEOPLE_MAX", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people",

@@ -34,11 +34,7 @@ local people = redis.call('HLEN', KEYS[2])
 if before > 0 and not stayed then
   d.emptied_at = now
 end
-if people > 0 then
-  d.ttl_expires_at = nil
-elseif not d.ttl_expires_at and before > 0 then
-  arm(d, now)
-end
+follow_people(d, before, people, now)
 
 local deadline = tonumber(d.dispatched_at) + tonumber((d.job_seen or ARGV[6] == '1') and ARGV[10] or ARGV[9])
 local look = {

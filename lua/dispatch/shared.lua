@@ -212,7 +212,16 @@ local function forget(k, d, now)
   hint(k)
 end
 
--- Nobody is there any more: the time to live runs.
+-- The time to live runs from now on.
 local function arm(d, now)
   d.ttl_expires_at = now + tonumber(d.ttl_seconds) * 1000
+end
+
+-- People stop the time to live; the last one to leave starts it.
+local function follow_people(d, before, people, now)
+  if people > 0 then
+    d.ttl_expires_at = nil
+  elseif before > 0 then
+    arm(d, now)
+  end
 end

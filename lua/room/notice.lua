@@ -39,11 +39,7 @@ for _, member in ipairs(members) do
   local k = keys_of(ARGV[2], ARGV[3] .. ':' .. member)
   local d = load(k)
   if d and d.dispatched_at and d.state ~= 'ending' and d.state ~= 'failed' then
-    if people > 0 then
-      d.ttl_expires_at = nil
-    elseif before > 0 then
-      arm(d, now)
-    end
+    follow_people(d, before, people, now)
     if emptied then
       d.emptied_at = now
     end

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -88,8 +88,8 @@ impl Problem {
             .map(|seconds| seconds.max(1))
     }
 
-    /// The answer. `bare` is what axum made of it: its headers, such as `Allow`, are kept.
-    pub(super) fn render(&self, mut bare: Response, request_id: &str, form: Form) -> Response {
+    /// The answer.
+    pub(super) fn render(&self, request_id: &str, form: Form) -> Response {
         let entry = self.code.entry();
         let mut response = match form {
             Form::Kept => {
@@ -109,9 +109,6 @@ impl Problem {
         if entry.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"greenroom\""));
         }
-        bare.headers_mut().remove(CONTENT_LENGTH);
-        bare.headers_mut().remove(CONTENT_TYPE);
-        response.headers_mut().extend(std::mem::take(bare.headers_mut()));
         response
     }
 
@@ -206,7 +203,7 @@ mod tests {
     }
 
     async fn rendered(problem: &Problem, form: Form) -> (Response, serde_json::Value) {
-        let response = problem.render(problem.clone().into_response(), "req-1", form);
+        let response = problem.render("req-1", form);
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(parts, axum::body::Body::empty()), serde_json::from_slice(&bytes).unwrap())

@@ -126,7 +126,7 @@ impl Exchange<'_> {
         }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             self.log_problem(&problem);
-            return problem.render(response, self.id.as_str(), self.spec.form);
+            return problem.render(self.id.as_str(), self.spec.form);
         }
         if response.extensions_mut().remove::<Noted>().is_some() {
             self.log(response.status());

@@ -206,7 +206,8 @@ mod tests {
     /// After how many seconds the next read fails for the time being up.
     async fn cut_after(io: &mut TimedIo<DuplexStream>) -> u64 {
         let began = Instant::now();
-        let error = io.read_u8().await.unwrap_err();
+        let read = tokio::time::timeout(Duration::from_hours(1), io.read_u8()).await;
+        let error = read.expect("the peer is cut some time").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         began.elapsed().as_secs()
     }

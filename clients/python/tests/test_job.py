@@ -75,7 +75,7 @@ async def test_a_job_that_is_shut_down_says_closed(greenroom: Greenroom) -> None
     runner = Runner(entrypoint)
     job = runner.start(attributes(greenroom.url))
     await greenroom.beat("open")
-    greenroom.answer = status(404)
+    greenroom.answer = status(410)
     runner.shut_down()
     await asyncio.wait_for(job, PATIENCE_S)
     assert greenroom.states == ["open", "closed"]

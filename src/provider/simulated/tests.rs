@@ -1,3 +1,5 @@
+//! The simulation against what LiveKit does.
+
 use super::*;
 use crate::dispatch::NoticeKind;
 use crate::provider::Person;

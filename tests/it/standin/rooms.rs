@@ -16,7 +16,6 @@ pub(super) struct Room {
     pub(super) info: proto::Room,
     pub(super) participants: Vec<Participant>,
     pub(super) dispatches: Vec<proto::AgentDispatch>,
-    /// Dispatches whose workers have not been found yet, and those that will never have any.
     pub(super) created_at: Instant,
     /// Since when nobody who counts is inside, and whether somebody ever was.
     pub(super) empty_since: Option<Instant>,

@@ -77,7 +77,9 @@ impl Courier {
     pub(super) fn set_mischief(&self, shared: &Arc<Shared>, mischief: Mischief) {
         let mut inner = self.lock();
         inner.mischief = mischief;
-        for parcel in std::mem::take(&mut inner.held) {
+        for mut parcel in std::mem::take(&mut inner.held) {
+            // Held by the test, not by a slow receiver: it has not aged.
+            parcel.posted_at = Instant::now();
             inner.enqueue(shared, parcel);
         }
     }

@@ -138,11 +138,11 @@ class Alive:
                 return Answer(Verdict.HEARD, why)
             case 409 | 410:
                 return Answer(Verdict.REPLACED, why)
-            case 404 if _is_json(response):
-                return Answer(Verdict.REPLACED, why)
             case 401 | 403:
                 return Answer(Verdict.REFUSED, why)
             case _:
+                # A 404, too: what was ended is answered 410. An id that is not known at all may
+                # belong to a store that came back empty, or a proxy answers: the agent goes on.
                 header = response.headers.get("Retry-After", "")
                 return Answer(Verdict.AGAIN, why, self._retry_after_s(header))
 
@@ -159,12 +159,6 @@ class Alive:
                 at = at.replace(tzinfo=timezone.utc)
             wanted_s = (at - datetime.now(timezone.utc)).total_seconds()
         return min(max(wanted_s, 0.0), self._retry_after_max_s)
-
-
-def _is_json(response: aiohttp.ClientResponse) -> bool:
-    """Whether greenroom itself answered: its errors are JSON, a proxy's 404 page is not."""
-    kind = response.content_type
-    return kind == "application/json" or kind.endswith("+json")
 
 
 def _proxy_for(url: URL) -> str | None:

@@ -1,3 +1,5 @@
+//! Webhooks as they were recorded, and as they should not be.
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
