@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,7 +39,8 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
-    waiting: Waiting<Result<(Verdict, Record), DispatchError>>,
+    /// An answer, and whether one of those who share it has taken its claim.
+    waiting: Waiting<Result<(Verdict, Record, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
@@ -166,7 +168,18 @@ impl Dispatches {
         let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
         let signal = self.hints.wait(&name, longest);
         let (this, request) = (self.clone(), request.clone());
-        self.waiting.join(&name, signal, move || async move { this.ask(&request).await }).await
+        let question = move || async move {
+            let (verdict, record) = this.ask(&request).await?;
+            Ok((verdict, record, Arc::new(AtomicBool::new(false))))
+        };
+        let (verdict, record, taken) = self.waiting.join(&name, signal, question).await?;
+        // The answer is shared, the claim that may come with it is not: one of us does its work, and for
+        // the others the place is claimed.
+        let claims = matches!(verdict, Verdict::Create | Verdict::Verify);
+        if claims && taken.swap(true, Ordering::SeqCst) {
+            return Ok((Verdict::Wait, record));
+        }
+        Ok((verdict, record))
     }
 
     /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.
