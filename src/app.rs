@@ -27,7 +27,7 @@ use crate::store::{Hints, Store, StoreOptions};
 use crate::telemetry::Metrics;
 
 /// How long a page's token lets it join.
-const JOIN_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+const JOIN_TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 /// How long `/v1` waits for a creation before it answers 202.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// Notices of the simulation that may wait to be taken in.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::service::Core;
+use super::service::{Core, internal};
 use super::settings::room_timeouts;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
@@ -71,7 +71,7 @@ impl Core {
         let keeping = self.keep_claim(record, &lost);
         tokio::select! {
             made = self.make_in_tries(record, &lost) => made,
-            () = keeping => Err(self.internal("a claim that is kept for ever ended")),
+            () = keeping => Err(internal("a claim that is kept for ever ended")),
         }
     }
 
@@ -83,7 +83,7 @@ impl Core {
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
-            let error = match tokio::time::timeout_at(deadline, making.try_once()).await {
+            let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => return Ok(made),
                 Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),

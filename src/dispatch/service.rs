@@ -61,10 +61,6 @@ impl Deref for Dispatches {
 }
 
 impl Core {
-    pub(super) fn internal(&self, detail: &str) -> DispatchError {
-        DispatchError::Internal { detail: detail.to_owned() }
-    }
-
     /// A call of the provider, measured.
     pub(super) async fn provider_call<T>(
         &self,
@@ -196,7 +192,7 @@ impl Dispatches {
                 Outcome::Ended => Err(this.claim_lost()),
             }
         });
-        work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))
+        work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))
     }
 
     /// One dispatch of the tenant.
@@ -231,7 +227,7 @@ impl Dispatches {
         if mine {
             let this = self.clone();
             let work = self.work.spawn(async move { this.finish(&record).await });
-            work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))?;
+            work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))?;
             return Ok(ending);
         }
         let deadline = Instant::now() + self.settings.creation_budget;
@@ -315,6 +311,11 @@ impl Dispatches {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// A defect.
+pub(super) fn internal(detail: &str) -> DispatchError {
+    DispatchError::Internal { detail: detail.to_owned() }
 }
 
 /// Why the room has, or has no, agent: the dispatches it has, and the steps that led here, oldest first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::maker::{is_accepted, is_present};
-use super::service::Core;
+use super::service::{Core, internal};
 use super::{Dispatch, DispatchError, Place};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -72,10 +72,10 @@ impl Core {
                 Ok(Outcome::Well(record.dispatch))
             }
             Judgement::Redispatch => {
-                tracing::info!(dispatch = %record.dispatch.id, room = %record.dispatch.place.room.encoded(), reason = record.dispatch.reason, tries = record.dispatch.tries, "the agent is dispatched again");
-                self.make(&record).await.map(Outcome::Made)
+                tell_of_redispatch(&record.dispatch, self.settings.quick_tries);
+                Box::pin(self.make(&record)).await.map(Outcome::Made)
             }
-            Judgement::End => self.finish(&record).await.map(|()| Outcome::Ended),
+            Judgement::End => Box::pin(self.finish(&record)).await.map(|()| Outcome::Ended),
         }
     }
 
@@ -98,7 +98,7 @@ impl Core {
         let lost = CancellationToken::new();
         let deleted = tokio::select! {
             deleted = self.delete_all(record) => deleted,
-            () = self.keep_claim(record, &lost) => return Err(self.internal("a claim that is kept for ever ended")),
+            () = self.keep_claim(record, &lost) => return Err(internal("a claim that is kept for ever ended")),
         };
         let dispatch = &record.dispatch;
         match deleted {
@@ -160,9 +160,25 @@ impl Core {
         let hold = self.settings.failure_hold;
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
+            Ok(failed) if failed.failures == FAILURES_ALERT => {
+                tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                Err(DispatchError::Provider { source: error, retry_after: hold })
+            }
             Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
             Err(store) => Err(store.into()),
         }
+    }
+}
+
+/// How many failures in a row are worth waking somebody.
+const FAILURES_ALERT: u32 = 3;
+
+fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
+    let (room, reason, tries) = (dispatch.place.room.encoded(), dispatch.reason.as_str(), dispatch.tries);
+    if tries == quick_tries + 1 {
+        tracing::error!(alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
+    } else {
+        tracing::info!(dispatch = %dispatch.id, room, reason, tries, "the agent is dispatched again");
     }
 }
 

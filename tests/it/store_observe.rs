@@ -118,7 +118,7 @@ async fn the_time_to_live_ends_it_only_when_nobody_is_there() {
     scene.pass(Duration::from_secs(10));
     let claimed = scene.claim_check().await;
     scene.observe(&claimed, &Look::agent_and(&[])).await.expect("a judgement");
-    scene.pass(Duration::from_secs(300));
+    scene.pass(Duration::from_mins(5));
     let claimed = scene.claim_check().await;
     let (judgement, record) = scene.observe(&claimed, &Look::agent_and(&[])).await.expect("a judgement");
     assert_eq!(

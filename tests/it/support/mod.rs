@@ -1,5 +1,7 @@
 //! What the tests stand on: a `redis-server` of their own, and waiting for a condition.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::time::{Duration, Instant};
 
 pub(crate) mod process;
