@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 mod ops;
 mod rules;
 
-use self::ops::{Op, op};
+use self::ops::{Op, op, pick, sids};
 use self::rules::check_fields;
 use crate::support::scene::{CLAIM, HOLD, JOIN_DEADLINE, Scene, TERM, person};
 
@@ -45,11 +45,6 @@ struct World<'a> {
 }
 
 type Step = Result<(), TestCaseError>;
-
-/// The element that a small number chooses: the newest first.
-fn pick<T: Clone>(all: &[T], n: usize) -> Option<T> {
-    (!all.is_empty()).then(|| all[all.len() - 1 - n % all.len()].clone())
-}
 
 /// Refusals are part of the game; anything else is a failure of the store.
 fn allowed<T>(answer: Result<T, StoreError>) -> Result<Option<T>, TestCaseError> {
@@ -158,23 +153,27 @@ impl World<'_> {
                     self.take(&due.record)?;
                 }
             }
-            Op::Round { here, room, people, adopted } => {
-                for due in self.scene.due().await {
-                    self.take(&due.record)?;
-                    let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
-                    if due.kind == DueKind::Check {
-                        self.observe(&due.record, *here, *room, &sids(*people), false).await?;
-                    }
-                    match self.claim_of(place).await.as_deref() {
-                        Some("end") => drop(allowed(store.ended(place, token).await)?),
-                        Some(_) => self.make(&due.record, *adopted).await?,
-                        None => {}
-                    }
-                }
-            }
+            Op::Round { here, room, people, adopted } => self.round(*here, *room, &sids(*people), *adopted).await?,
             Op::Scan => drop(self.scene.scan_beats().await),
             Op::Forget => drop(allowed(store.reap_store(self.scene.keys().shard, TERM, 10).await)?),
             Op::Pass { ms } => self.scene.pass(Duration::from_millis(*ms)),
+        }
+        Ok(())
+    }
+
+    /// Claims what is due, and does it.
+    async fn round(&mut self, here: bool, room: bool, people: &[String], adopted: bool) -> Step {
+        for due in self.scene.due().await {
+            self.take(&due.record)?;
+            let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
+            if due.kind == DueKind::Check {
+                self.observe(&due.record, here, room, people, false).await?;
+            }
+            match self.claim_of(place).await.as_deref() {
+                Some("end") => drop(allowed(self.scene.store.ended(place, token).await)?),
+                Some(_) => self.make(&due.record, adopted).await?,
+                None => {}
+            }
         }
         Ok(())
     }
@@ -364,10 +363,6 @@ impl World<'_> {
         }
         Ok(())
     }
-}
-
-fn sids(bits: u8) -> Vec<String> {
-    (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("PA_{n}")).collect()
 }
 
 async fn play(scene: &Scene, ops: &[Op]) -> Step {
