@@ -1,8 +1,8 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
 pub mod background;
-pub mod cli;
 pub mod clock;
+pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod id;

@@ -347,8 +347,9 @@ impl World<'_> {
         let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
         self.take(&due.record)?;
         match due.kind {
-            // Where people are known to be there, an agent is dispatched for them, and looked after.
-            DueKind::Create if !self.people.is_empty() => {
+            // It is tried for as long as people are known to be there, or the time to live was
+            // cancelled: until the provider works again.
+            DueKind::Create if !self.people.is_empty() || self.known[self.agent_of(place)].ttl_by_hand => {
                 self.make(&due.record, false).await?;
             }
             DueKind::Create => {
