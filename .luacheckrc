@@ -9,10 +9,11 @@ read_globals = {
   -- lua/dispatch/shared.lua, prepended to those that change dispatches
   "TOMBSTONE_SECONDS", "EVENTS_MAX",
   "keys_of", "split_key", "tombstone_key", "load", "flatten", "settle", "provider_due", "move", "add_event", "hint",
-  "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm", "follow_people",
+  "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm", "follow_people", "check_types", "load_due",
+  "has_agent", "members_of",
   -- lua/dispatch/rules.lua, after it
   "PEOPLE_MAX", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
-  "all_joined_since", "reconcile_people",
+  "all_joined_since", "reconcile_people", "tell_others",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.

@@ -17,7 +17,7 @@
 --   reused | wait (claimed by another) | verify, create (claimed by the caller) | failed (held, with its error)
 -- Errors: none
 local now = clock(ARGV[1])
-local d, flat = load(KEYS)
+local d, flat = load(KEYS, true)
 local people = redis.call('HLEN', KEYS[2])
 
 local function answer(verdict)
@@ -26,6 +26,7 @@ end
 
 -- A new dispatch, in place of none, of a failed or ended one, or of one that is not to be reused.
 local function create(reason)
+  check_types(KEYS)
   d = begin_anew(KEYS, d, now, { id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = ARGV[6] })
   d.reason = reason
   if ARGV[3] ~= '' then
@@ -33,21 +34,26 @@ local function create(reason)
   else
     redis.call('DEL', KEYS[9])
   end
-  claim(d, 'create', now, ARGV[10])
+  claim(d, 'create', now, ARGV[10], ARGV[2])
   save(KEYS, d, now, people)
   return answer('create')
 end
 
--- Activity is written at most once a second: most calls change nothing.
-local function reuse()
-  if now - tonumber(d.last_activity_at) < 1000 then
-    return { 'reused', now, people, flat }
-  end
+-- That somebody asks is activity, written at most once a second: most calls change nothing.
+local function note_activity()
+  check_types(KEYS)
   d.last_activity_at = now
   if d.ttl_expires_at then
     arm(d, now)
     d.check_at = sooner(d.check_at, now + tonumber(ARGV[9]))
   end
+end
+
+local function reuse()
+  if now - tonumber(d.last_activity_at) < 1000 then
+    return { 'reused', now, people, flat }
+  end
+  note_activity()
   save(KEYS, d, now, people)
   return answer('reused')
 end
@@ -56,6 +62,9 @@ if not d then
   return create('asked')
 end
 local busy, held = is_claimed(d, now), d.hold_until and now < tonumber(d.hold_until)
+if busy and d.claim_call == ARGV[2] then
+  return answer(d.claim)
+end
 if busy and d.claim ~= 'check' and d.claim ~= 'verify' then
   return answer('wait')
 end
@@ -79,6 +88,7 @@ elseif held then
   return answer('failed')
 end
 -- To be verified; or its maker was lost, and the same wish goes on under the same id.
-claim(d, verdict, now, ARGV[10])
+note_activity()
+claim(d, verdict, now, ARGV[10], ARGV[2])
 save(KEYS, d, now, people)
 return answer(verdict)

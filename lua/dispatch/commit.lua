@@ -17,10 +17,10 @@
 local now = clock(ARGV[1])
 local d = load(KEYS)
 local people = redis.call('HLEN', KEYS[2])
-if d and not d.claim and d.committed_token == ARGV[2] and d.provider_id == ARGV[4] then
+if d and d.committed_token == ARGV[2] and d.provider_id == ARGV[4] then
   return { now, people, flatten(d) }
 end
-if not holds_claim(d, ARGV[2]) or d.state == 'ending' then
+if not holds_claim(d, ARGV[2]) or (d.claim ~= 'create' and d.claim ~= 'redispatch') then
   return refuse('NOT_OWNER', 'the claim is over')
 end
 if redis.call('EXISTS', KEYS[9]) == 1 then

@@ -9,6 +9,7 @@
 -- KEYS[8] hash    gr:{shard}:shard
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id the dispatch must have   ARGV[3] reason   ARGV[4] claim ms
 -- Builds: gr:{shard}:tombstone:<tenant>:<room>:<provider id>
+-- Flags: allow-oom
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
 --   end (claimed by the caller) | wait (somebody is at it)
 -- Errors: NOT_FOUND

@@ -10,6 +10,7 @@
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] token of the claim   ARGV[3] error code   ARGV[4] error detail
 -- ARGV[5] hold ms   ARGV[6] 1 where the provider may have done the work all the same, else 0
 -- ARGV[7] longest time until the next try ms
+-- Flags: allow-oom
 -- Returns: {now, people, dispatch as field, value, …}
 -- Errors: NOT_OWNER
 local now = clock(ARGV[1])
@@ -38,6 +39,7 @@ else
   d.reason = d.state == 'ending' and 'end_failed' or 'provider_failed'
   d.check_at = now + pause
 end
+d.retry_at = now + pause
 save(KEYS, d, now, people)
 hint(KEYS)
 return { now, people, flatten(d) }

@@ -17,24 +17,30 @@
 -- ARGV[11] check interval ms   ARGV[12] longest check interval ms   ARGV[13] quick tries
 -- ARGV[14] slow try interval ms   ARGV[15] claim ms   ARGV[16] people as sid, seconds of joining, …
 -- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>
+-- Flags: allow-oom
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
 --   ok (claim given back) | redispatch, end (the caller keeps the claim and does it)
 -- Errors: NOT_OWNER
 local now, looked_at = clock(ARGV[1]), tonumber(ARGV[3])
 local d = load(KEYS)
+if holds_claim(d, ARGV[2]) and (d.claim == 'redispatch' or d.claim == 'end') then
+  -- Said before, and the answer was lost.
+  return { d.claim, now, redis.call('HLEN', KEYS[2]), flatten(d) }
+end
 if not holds_claim(d, ARGV[2]) or (d.claim ~= 'check' and d.claim ~= 'verify') then
   return refuse('NOT_OWNER', 'the claim is over')
 end
-local wanted = ARGV[7] ~= ''
-local before = redis.call('HLEN', KEYS[2])
+redis.call('ZCARD', KEYS[9])
+local wanted, before = ARGV[7] ~= '', redis.call('HLEN', KEYS[2])
 local stayed = reconcile_people(KEYS[2], KEYS[9], cjson.decode(ARGV[16]), looked_at, now)
 local people = redis.call('HLEN', KEYS[2])
 
 -- People: an emptied room starts the time to live; one that was empty in between counts as emptied.
-if before > 0 and not stayed then
-  d.emptied_at = now
+local emptied = before > 0 and not stayed
+if emptied or (before > 0) ~= (people > 0) then
+  tell_others(KEYS, before, people, emptied, now)
 end
-follow_people(d, before, people, now)
+follow_people(d, before, people, emptied, now)
 
 local deadline = tonumber(d.dispatched_at) + tonumber((d.job_seen or ARGV[6] == '1') and ARGV[10] or ARGV[9])
 local look = {
@@ -44,6 +50,7 @@ local look = {
 local dead = judge_agent(KEYS, d, now, look)
 
 local function conclude(verdict)
+  d.claim_call = nil
   save(KEYS, d, now, people)
   if verdict == 'ok' then
     hint(KEYS)
@@ -67,16 +74,23 @@ if not wanted and people == 0 then
 end
 local tries = tonumber(d.tries) or 0
 local awaited = people > 0 or wanted or (d.ttl_expires_at and not d.emptied_at)
-if dead and awaited and (wanted or now >= (tonumber(d.try_at) or 0)) then
+-- An agent that is replaced because people came back is no failed try.
+local returned = dead == 'returned'
+if dead and awaited and (wanted or returned or now >= (tonumber(d.try_at) or 0)) then
   bury(KEYS, d)
-  d.tries, d.reason, d.claim = tries + 1, dead, 'redispatch'
+  d.tries, d.reason, d.claim = returned and tries or tries + 1, dead, 'redispatch'
   d.claim_until = now + tonumber(ARGV[15])
   local quick = d.tries <= tonumber(ARGV[13])
-  d.try_at = now + (quick and 500 * 2 ^ tries or tonumber(ARGV[14]))
+  if not returned then
+    d.try_at = now + (quick and 500 * 2 ^ tries or tonumber(ARGV[14]))
+  end
   d.degraded = not quick and '1' or nil
   if wanted then
     rename(KEYS, d, ARGV[7])
-    d.created_at, d.ttl_expires_at = now, nil
+    d.created_at = now
+    if people == 0 then
+      arm(d, now)
+    end
   end
   return conclude('redispatch')
 end
@@ -85,5 +99,7 @@ if dead and not awaited then
   d.seen_alive_at, d.reason = d.seen_alive_at and 0, dead
 end
 d.hold_until, d.error, d.error_detail = nil, nil, nil
-d.check_at = now + pause_until_look(d, now, dead, awaited, look)
+-- What asked for a look while this one was under way is not forgotten.
+local asked_at, next_at = tonumber(d.check_at), now + pause_until_look(d, now, dead, awaited, look)
+d.check_at = asked_at and asked_at > looked_at and math.min(asked_at, next_at) or next_at
 return conclude('ok')

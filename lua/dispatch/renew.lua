@@ -12,6 +12,6 @@ if not claimed[1] or claimed[2] ~= ARGV[2] then
 end
 local claim_until = now + tonumber(ARGV[3])
 local _, name = split_key(KEYS)
-redis.call('HSET', KEYS[1], 'claim_until', claim_until)
 redis.call('ZADD', KEYS[2], claim_until, 'dispatch:' .. name)
+redis.call('HSET', KEYS[1], 'claim_until', claim_until)
 return 1

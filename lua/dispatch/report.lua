@@ -18,8 +18,9 @@ if not d or d.id ~= ARGV[2] or d.state == 'ending' then
   return refuse('ENDED', 'the dispatch is over')
 end
 local people = redis.call('HLEN', KEYS[2])
-if d.claim and d.token == ARGV[3] then
-  -- The agent was faster than the commit: it is the right one, and will be heard next time.
+if not d.provider_id and d.state ~= 'failed' and tonumber(ARGV[3]) > (tonumber(d.committed_token) or 0) then
+  -- The agent was faster than the commit, maybe that of another maker who finishes what a lost one
+  -- began: it may be the right one, and will be heard next time.
   return { now, people, flatten(d) }
 end
 if d.agent_token ~= ARGV[3] then

@@ -100,7 +100,7 @@ end
 local function all_joined_since(people_key, second)
   local rest = redis.call('HVALS', people_key)
   for _, value in ipairs(rest) do
-    if tonumber(value:match('^%d+')) < second then
+    if tonumber(value:match('^-?%d+')) < second then
       return false
     end
   end
@@ -111,13 +111,15 @@ end
 -- Returns whether anybody was there before and after.
 local function reconcile_people(people_key, left_key, listed, looked_at, now)
   local known, there, stayed = read_hash(people_key), {}, false
-  for i = 1, math.min(#listed, 2 * PEOPLE_MAX), 2 do
+  local room = PEOPLE_MAX - redis.call('HLEN', people_key)
+  for i = 1, #listed, 2 do
     local sid, joined_at = listed[i], listed[i + 1]
     there[sid] = true
     if known[sid] then
       stayed = true
-    elseif not redis.call('ZSCORE', left_key, sid) then
+    elseif room > 0 and not redis.call('ZSCORE', left_key, sid) then
       redis.call('HSET', people_key, sid, joined_at .. ':' .. now)
+      room = room - 1
     end
   end
   for sid, value in pairs(known) do
@@ -131,4 +133,21 @@ local function reconcile_people(people_key, left_key, listed, looked_at, now)
     end
   end
   return stayed
+end
+
+-- A look of one dispatch showed that people came or went: the others of the room learn it, too,
+-- since their own look finds nothing changed.
+local function tell_others(k, before, people, emptied, now)
+  local prefix, own = split_key(k)
+  local tenant, room = own:match('^([^:]*):([^:]*):')
+  for _, member in ipairs(members_of(k[6], room)) do
+    local name = tenant .. ':' .. member
+    local other = keys_of(prefix, name)
+    local d = name ~= own and load(other)
+    if has_agent(d) then
+      follow_people(d, before, people, emptied, now)
+      d.check_at = people > 0 and emptied and now or d.check_at
+      save(other, d, now, people)
+    end
+  end
 end

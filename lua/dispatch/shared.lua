@@ -35,8 +35,22 @@ local function tombstone_key(k, provider_id)
   return prefix .. 'tombstone:' .. name:match('^[^:]*:[^:]*') .. ':' .. provider_id
 end
 
--- The dispatch as a table, or nil.
-local function load(k)
+-- Fails where a key of the place is of another type: before anything is written, since a script
+-- that fails halfway keeps its first writes.
+local function check_types(k)
+  redis.call('HLEN', k[2])
+  for lane = 3, 6 do
+    redis.call('ZCARD', k[lane])
+  end
+  redis.call('XLEN', k[7])
+  redis.call('HLEN', k[8])
+end
+
+-- The dispatch as a table, or nil. What only reads, mostly, checks the types itself before it writes.
+local function load(k, unchecked)
+  if not unchecked then
+    check_types(k)
+  end
   local d, flat = read_hash(k[1])
   if not d.id then
     return nil
@@ -70,12 +84,24 @@ local function settle(d, people)
   end
 end
 
+-- What is due in a lane, all of it read before anything is written.
+local function load_due(lane, prefix, now, limit)
+  local due, places = redis.call('ZRANGE', lane, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES'), {}
+  for i = 1, #due, 2 do
+    local k = keys_of(prefix, due[i]:match('^dispatch:(.*)$'))
+    places[#places + 1] = { member = due[i], at = due[i + 1], k = k, d = load(k) }
+  end
+  return places
+end
+
 -- When somebody must next do something for the dispatch at the provider.
 local function provider_due(d)
   if d.claim then
     return tonumber(d.claim_until)
   end
-  return sooner(d.ttl_expires_at, d.check_at)
+  local due = sooner(d.ttl_expires_at, d.check_at)
+  -- After a failure not even a time to live that is over is looked after before the pause is.
+  return due and math.max(due, tonumber(d.retry_at) or 0)
 end
 
 local function move(lane, member, before, after)
@@ -138,15 +164,17 @@ local function save(k, d, now, people)
   end
 end
 
--- Takes the dispatch for work outside Redis: the one claim of the house.
-local function claim(d, kind, now, claim_ms)
+-- Takes the dispatch for work outside Redis: the one claim of the house. `call` names the call that
+-- takes it, where a caller who sends it twice is to get the same answer.
+local function claim(d, kind, now, claim_ms, call)
   d.token = next_token(d.token, now)
-  d.claim = kind
+  d.claim, d.claim_call = kind, call
   d.claim_until = now + tonumber(claim_ms)
+  d.retry_at = nil
 end
 
 local function unclaim(d)
-  d.claim, d.claim_until = nil, nil
+  d.claim, d.claim_until, d.claim_call = nil, nil, nil
 end
 
 local function holds_claim(d, token)
@@ -184,6 +212,7 @@ local function begin_anew(k, d, now, wish)
     fresh.token = d.token
     loaded[fresh] = loaded[d]
   else
+    fresh.token = redis.call('HGET', k[8], 'token_floor') or nil
     local prefix, name = split_key(k)
     redis.call('SET', prefix .. 'id:' .. wish.id, name)
   end
@@ -203,6 +232,9 @@ local function forget(k, d, now)
   for lane = 3, 5 do
     redis.call('ZREM', k[lane], member)
   end
+  -- A claim of what comes next in this place must not get a token that was used before.
+  local floor = tonumber(redis.call('HGET', k[8], 'token_floor')) or 0
+  redis.call('HSET', k[8], 'token_floor', math.max(floor, tonumber(d.token)))
   redis.call('ZREM', k[6], rest)
   if #redis.call('ZRANGE', k[6], '[' .. room .. ':', '(' .. room .. ';', 'BYLEX', 'LIMIT', 0, 1) == 0 then
     redis.call('DEL', k[2], prefix .. 'left:' .. tenant .. ':' .. room)
@@ -217,11 +249,23 @@ local function arm(d, now)
   d.ttl_expires_at = now + tonumber(d.ttl_seconds) * 1000
 end
 
--- People stop the time to live; the last one to leave starts it.
-local function follow_people(d, before, people, now)
+-- What people's coming and going means for a dispatch: nobody there starts the time to live.
+local function follow_people(d, before, people, emptied, now)
   if people > 0 then
     d.ttl_expires_at = nil
   elseif before > 0 then
     arm(d, now)
   end
+  if emptied then
+    d.emptied_at = now
+  end
+end
+
+local function has_agent(d)
+  return d and d.dispatched_at and d.state ~= 'ending' and d.state ~= 'failed'
+end
+
+-- The dispatches of a room: at most 64 are looked after.
+local function members_of(index_key, room)
+  return redis.call('ZRANGE', index_key, '[' .. room .. ':', '(' .. room .. ';', 'BYLEX', 'LIMIT', 0, 64)
 end

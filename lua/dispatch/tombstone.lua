@@ -2,6 +2,7 @@
 -- KEYS[1] hash    gr:{shard}:dispatch:<tenant>:<room>:<agent>
 -- KEYS[2] string  gr:{shard}:tombstone:<tenant>:<room>:<provider id>
 -- ARGV[1] provider id
+-- Flags: allow-oom
 -- Returns: dead (delete it) | live (leave it)
 -- Errors: none
 local d = redis.call('HMGET', KEYS[1], 'provider_id', 'id')

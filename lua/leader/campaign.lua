@@ -1,6 +1,7 @@
 -- Makes the caller leader where there is none, and renews it where it is one.
 -- KEYS[1] hash    gr:leader
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] owner   ARGV[3] lease ms
+-- Flags: allow-oom
 -- Returns: {1 if the caller leads, term, owner, lease left ms}
 -- Errors: none
 local now = clock(ARGV[1])

@@ -12,6 +12,7 @@ end
 local now, believed = clock(ARGV[1]), tonumber(ARGV[5])
 local shard = redis.call('HMGET', KEYS[1], 'scanned_at', 'grace_until')
 local scanned_at, grace_until = tonumber(shard[1]) or 0, tonumber(shard[2]) or 0
+local due = load_due(KEYS[2], ARGV[2], now, ARGV[4])
 -- After a break nobody could report: everybody gets one full period.
 if now - scanned_at > believed or now < scanned_at then
   grace_until = now + believed
@@ -22,10 +23,9 @@ if now < grace_until then
   return { 0, grace_until - now }
 end
 local silent = 0
-for _, member in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[4])) do
-  redis.call('ZREM', KEYS[2], member)
-  local k = keys_of(ARGV[2], member:match('^dispatch:(.*)$'))
-  local d = load(k)
+for _, place in ipairs(due) do
+  redis.call('ZREM', KEYS[2], place.member)
+  local k, d = place.k, place.d
   if d and d.reported_at and d.provider_id then
     d.silent, d.check_at = '1', now
     d.reason = 'agent_silent'

@@ -11,10 +11,9 @@ if term_is_over(KEYS[1], ARGV[3]) then
   return refuse('STALE_TERM', 'another leader has begun')
 end
 local now, forgotten = clock(ARGV[1]), 0
-for _, member in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[4])) do
-  redis.call('ZREM', KEYS[2], member)
-  local k = keys_of(ARGV[2], member:match('^dispatch:(.*)$'))
-  local d = load(k)
+for _, place in ipairs(load_due(KEYS[2], ARGV[2], now, ARGV[4])) do
+  redis.call('ZREM', KEYS[2], place.member)
+  local k, d = place.k, place.d
   if d and d.state == 'failed' and not d.claim and d.forget_at and tonumber(d.forget_at) <= now then
     forget(k, d, now)
     forgotten = forgotten + 1

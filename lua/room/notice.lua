@@ -9,18 +9,22 @@
 -- Returns: how many dispatches it concerned
 -- Errors: none
 local now = clock(ARGV[1])
-local members = redis.call('ZRANGE', KEYS[1], '[' .. ARGV[4] .. ':', '(' .. ARGV[4] .. ';', 'BYLEX', 'LIMIT', 0, 64)
-if #members == 0 then
+local places = {}
+for i, member in ipairs(members_of(KEYS[1], ARGV[4])) do
+  local k = keys_of(ARGV[2], ARGV[3] .. ':' .. member)
+  places[i] = { k = k, d = load(k) }
+end
+if #places == 0 then
   return 0
 end
 local kind, sid, happened_at = ARGV[5], ARGV[6], tonumber(ARGV[8])
-local look = kind == 'look'
-local before = redis.call('HLEN', KEYS[2])
+local look, late = kind == 'look', now / 1000 - happened_at > 60
+local before, known = redis.call('HLEN', KEYS[2]), redis.call('HEXISTS', KEYS[2], sid) == 1
+if redis.call('ZSCORE', KEYS[3], sid) or (kind == 'joined' and known) then
+  return 0
+end
 if kind == 'joined' then
-  if redis.call('ZSCORE', KEYS[3], sid) or redis.call('HEXISTS', KEYS[2], sid) == 1 then
-    return 0
-  end
-  if now / 1000 - happened_at > 60 then
+  if late then
     -- So late that its leaving may be forgotten: a look tells.
     look = true
   elseif before < PEOPLE_MAX then
@@ -28,22 +32,19 @@ if kind == 'joined' then
   end
 elseif kind == 'left' then
   remember_left(KEYS[3], sid, now)
-  if redis.call('HDEL', KEYS[2], sid) == 0 then
-    look = true
-  end
+  redis.call('HDEL', KEYS[2], sid)
+  look = not known
 end
 local people = redis.call('HLEN', KEYS[2])
 -- Where all who are left came when or after this one went, the room may have been empty in between.
-local emptied = people < before and (people == 0 or all_joined_since(KEYS[2], happened_at))
-for _, member in ipairs(members) do
-  local k = keys_of(ARGV[2], ARGV[3] .. ':' .. member)
-  local d = load(k)
-  if d and d.dispatched_at and d.state ~= 'ending' and d.state ~= 'failed' then
-    follow_people(d, before, people, now)
-    if emptied then
-      d.emptied_at = now
-    end
-    if look or kind == 'joined' or (people > 0 and emptied) then
+local emptied = kind == 'left' and (people == 0 or all_joined_since(KEYS[2], happened_at))
+for _, place in ipairs(places) do
+  local k, d = place.k, place.d
+  if has_agent(d) then
+    -- One we never knew of concerns an agent that was there already: it came before its dispatch was made.
+    local met = known or (not late and happened_at >= math.floor(tonumber(d.dispatched_at) / 1000))
+    follow_people(d, before, people, emptied and met, now)
+    if look or kind == 'joined' or (people > 0 and emptied and met) then
       d.check_at = now
     end
     if kind == 'joined' and d.emptied_at and may_return(k, d, now, ARGV[9]) then
@@ -52,4 +53,4 @@ for _, member in ipairs(members) do
     save(k, d, now, people)
   end
 end
-return #members
+return #places

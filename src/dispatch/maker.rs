@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::service::Core;
+use super::service::{Core, internal};
 use super::settings::room_timeouts;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
@@ -71,7 +71,7 @@ impl Core {
         let keeping = self.keep_claim(record, &lost);
         tokio::select! {
             made = self.make_in_tries(record, &lost) => made,
-            () = keeping => Err(self.internal("a claim that is kept for ever ended")),
+            () = keeping => Err(internal("a claim that is kept for ever ended")),
         }
     }
 
@@ -83,7 +83,7 @@ impl Core {
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
-            let error = match tokio::time::timeout_at(deadline, making.try_once()).await {
+            let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => return Ok(made),
                 Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
@@ -122,8 +122,9 @@ impl Making<'_> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
         let room = place.room.as_str();
-        core.provider.ensure_room(room, room_timeouts(record.dispatch.ttl_seconds)).await?;
-        let look = core.provider.look(room, true).await?;
+        let timeouts = room_timeouts(record.dispatch.ttl_seconds);
+        core.provider_call("ensure_room", core.provider.ensure_room(room, timeouts)).await?;
+        let look = core.look(room, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
@@ -136,7 +137,8 @@ impl Making<'_> {
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
         self.asked.store(true, Ordering::SeqCst);
-        let created = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes).await?;
+        let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
+        let created = core.provider_call("create", create).await?;
         match self.commit(&created, Some(token), false).await {
             Ok(committed) => Ok(committed),
             Err(error @ (TryError::Lost | TryError::Store(StoreError::Refused(_)))) => {
@@ -258,12 +260,13 @@ impl Making<'_> {
             }
             if began.elapsed() > LEAVE_GRACE {
                 for identity in lingering {
-                    self.core.provider.remove_agent(room, identity).await?;
+                    let remove = self.core.provider.remove_agent(room, identity);
+                    self.core.provider_call("remove_agent", remove).await?;
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
-            look = Some(self.core.provider.look(room, false).await?);
+            look = Some(self.core.look(room, false).await?);
         }
     }
 }
@@ -274,6 +277,11 @@ pub(super) fn is_present(dispatch: &ProviderDispatch, look: &Look) -> bool {
     look.agents.iter().any(|agent| {
         joined.contains(&&agent.identity) || (joined.is_empty() && agent.name.as_deref() == Some(&dispatch.agent))
     })
+}
+
+/// Whether a worker has taken the dispatch: a job that was refused is listed, too, without an identity.
+pub(super) fn is_accepted(dispatch: &ProviderDispatch) -> bool {
+    dispatch.job_identities.iter().any(|identity| !identity.is_empty())
 }
 
 fn is_job_of(look: &Look, agent: &str, identity: &str) -> bool {

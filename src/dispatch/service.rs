@@ -16,7 +16,7 @@ use super::{
     Which, failure, listing,
 };
 use crate::name::Name;
-use crate::provider::Provider;
+use crate::provider::{Look, Provider, ProviderError};
 use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
 use crate::telemetry::{AcquireOutcome, Metrics};
 
@@ -59,8 +59,25 @@ impl Deref for Dispatches {
 }
 
 impl Core {
-    pub(super) fn internal(&self, detail: &str) -> DispatchError {
-        DispatchError::Internal { detail: detail.to_owned() }
+    /// A call of the provider, measured.
+    pub(super) async fn provider_call<T>(
+        &self,
+        call: &'static str,
+        answer: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let outcome = answer.as_ref().err().map_or("ok", ProviderError::kind);
+        self.metrics.provider_called(call, outcome, began.elapsed());
+        answer
+    }
+
+    pub(super) async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
+        self.provider_call("look", self.provider.look(room, with_dispatches)).await
+    }
+
+    pub(super) async fn delete(&self, place: &Place, provider_id: &str) -> Result<(), ProviderError> {
+        self.provider_call("delete", self.provider.delete(place.room.as_str(), provider_id)).await
     }
 
     /// Another has taken the claim over, and will finish the work: the caller may ask again.
@@ -162,7 +179,7 @@ impl Dispatches {
                 Outcome::Ended => Err(this.claim_lost()),
             }
         });
-        work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))
+        work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))
     }
 
     /// One dispatch of the tenant.
@@ -197,7 +214,7 @@ impl Dispatches {
         if mine {
             let this = self.clone();
             let work = self.work.spawn(async move { this.finish(&record).await });
-            work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))?;
+            work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))?;
             return Ok(ending);
         }
         let deadline = Instant::now() + self.settings.creation_budget;
@@ -281,6 +298,11 @@ impl Dispatches {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// A defect.
+pub(super) fn internal(detail: &str) -> DispatchError {
+    DispatchError::Internal { detail: detail.to_owned() }
 }
 
 /// Why the room has, or has no, agent: the dispatches it has, and the steps that led here, oldest first.

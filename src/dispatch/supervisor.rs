@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::maker::is_present;
-use super::service::Core;
+use super::maker::{is_accepted, is_present};
+use super::service::{Core, internal};
 use super::{Dispatch, DispatchError, Place};
 use crate::id::DispatchId;
-use crate::provider::ProviderError;
+use crate::provider::{Look, ProviderDispatch, ProviderError};
 use crate::store::{Due, DueKind, Judgement, Observation, Record, Refusal, StoreError};
 
 /// What became of a dispatch that was looked at.
@@ -44,7 +44,7 @@ impl Core {
         let dispatch = &record.dispatch;
         let room = dispatch.place.room.as_str();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
-        let look = match self.provider.look(room, true).await {
+        let look = match self.look(room, true).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -53,7 +53,7 @@ impl Core {
             looked_at_ms: record.now_ms,
             room_exists: look.room_exists,
             agent_here: ours.is_some_and(|ours| is_present(ours, &look)),
-            job_listed: ours.is_some_and(|ours| !ours.job_identities.is_empty()),
+            job_listed: ours.is_some_and(is_accepted),
             people: &look.people,
             wanted_id: wanted,
         };
@@ -65,12 +65,31 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
         match judgement {
-            Judgement::Well => Ok(Outcome::Well(record.dispatch)),
-            Judgement::Redispatch => {
-                tracing::info!(dispatch = %record.dispatch.id, room = %record.dispatch.place.room.encoded(), reason = record.dispatch.reason, tries = record.dispatch.tries, "the agent is dispatched again");
-                self.make(&record).await.map(Outcome::Made)
+            Judgement::Well => {
+                if let Some(ours) = ours.filter(|_| seen.agent_here) {
+                    self.show_out_strangers(ours, &look, room).await;
+                }
+                Ok(Outcome::Well(record.dispatch))
             }
-            Judgement::End => self.finish(&record).await.map(|()| Outcome::Ended),
+            Judgement::Redispatch => {
+                tell_of_redispatch(&record.dispatch, self.settings.quick_tries);
+                Box::pin(self.make(&record)).await.map(Outcome::Made)
+            }
+            Judgement::End => Box::pin(self.finish(&record)).await.map(|()| Outcome::Ended),
+        }
+    }
+
+    /// Removes agents of our agent's name that are not ours: LiveKit lets an agent join whose dispatch
+    /// was deleted before its job was listed. Only where ours is known by its own identity.
+    async fn show_out_strangers(&self, ours: &ProviderDispatch, look: &Look, room: &str) {
+        if !is_accepted(ours) {
+            return;
+        }
+        let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
+        for stranger in named.filter(|agent| !ours.job_identities.contains(&agent.identity)) {
+            let removed =
+                self.provider_call("remove_agent", self.provider.remove_agent(room, &stranger.identity)).await;
+            tracing::warn!(room, agent = ours.agent, removed = removed.is_ok(), "a second agent was in the room");
         }
     }
 
@@ -79,7 +98,7 @@ impl Core {
         let lost = CancellationToken::new();
         let deleted = tokio::select! {
             deleted = self.delete_all(record) => deleted,
-            () = self.keep_claim(record, &lost) => return Err(self.internal("a claim that is kept for ever ended")),
+            () = self.keep_claim(record, &lost) => return Err(internal("a claim that is kept for ever ended")),
         };
         let dispatch = &record.dispatch;
         match deleted {
@@ -100,10 +119,10 @@ impl Core {
 
     async fn delete_all(&self, record: &Record) -> Result<(), Failure> {
         let place = &record.dispatch.place;
-        let look = self.provider.look(place.room.as_str(), true).await?;
+        let look = self.look(place.room.as_str(), true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             if self.store.tombstone(place, &found.id).await? {
-                self.provider.delete(place.room.as_str(), &found.id).await?;
+                self.delete(place, &found.id).await?;
             }
         }
         Ok(())
@@ -112,7 +131,7 @@ impl Core {
     /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.
     pub(super) async fn remove(&self, place: &Place, provider_id: &str) -> Result<(), Failure> {
         if self.store.tombstone(place, provider_id).await? {
-            self.provider.delete(place.room.as_str(), provider_id).await?;
+            self.delete(place, provider_id).await?;
         }
         Ok(())
     }
@@ -141,9 +160,25 @@ impl Core {
         let hold = self.settings.failure_hold;
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
+            Ok(failed) if failed.failures == FAILURES_ALERT => {
+                tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                Err(DispatchError::Provider { source: error, retry_after: hold })
+            }
             Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
             Err(store) => Err(store.into()),
         }
+    }
+}
+
+/// How many failures in a row are worth waking somebody.
+const FAILURES_ALERT: u32 = 3;
+
+fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
+    let (room, reason, tries) = (dispatch.place.room.encoded(), dispatch.reason.as_str(), dispatch.tries);
+    if tries == quick_tries + 1 {
+        tracing::error!(alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
+    } else {
+        tracing::info!(dispatch = %dispatch.id, room, reason, tries, "the agent is dispatched again");
     }
 }
 

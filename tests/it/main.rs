@@ -1,10 +1,22 @@
 //! The integration tests: one binary, one file per subject.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod binary_commands;
+mod binary_dev;
+mod binary_replicas;
+mod binary_stop;
 mod dispatch_service;
 mod http_shell;
 mod provider;
 mod standin;
 mod standin_checks;
 mod standin_recordings;
+mod store_acquire;
+mod store_faults;
+mod store_leader;
+mod store_model;
+mod store_notice;
+mod store_observe;
+mod store_reap;
+mod store_report;
 mod support;

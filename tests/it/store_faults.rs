@@ -1,0 +1,269 @@
+//! Faults of Redis: an error of a script leaves every key byte for byte as it was.
+
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+
+use std::time::Duration;
+
+use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
+use greenroom::store::{Commit, Record, StoreError};
+
+use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
+
+/// One call of a script that changes something, in the state in which it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Create,
+    CreateAnew,
+    Reuse,
+    Verify,
+    Commit,
+    Fail,
+    Renew,
+    ObserveWell,
+    ObserveRedispatch,
+    ObserveEnd,
+    End,
+    Ended,
+    Tombstone,
+    Report,
+    ReportClosed,
+    Touch,
+    Arm,
+    Joined,
+    Left,
+    ReapProvider,
+    ReapBeat,
+    ReapStore,
+    Campaign,
+    Resign,
+    Begin,
+}
+
+const ACTS: [Act; 25] = [
+    Act::Create,
+    Act::CreateAnew,
+    Act::Reuse,
+    Act::Verify,
+    Act::Commit,
+    Act::Fail,
+    Act::Renew,
+    Act::ObserveWell,
+    Act::ObserveRedispatch,
+    Act::ObserveEnd,
+    Act::End,
+    Act::Ended,
+    Act::Tombstone,
+    Act::Report,
+    Act::ReportClosed,
+    Act::Touch,
+    Act::Arm,
+    Act::Joined,
+    Act::Left,
+    Act::ReapProvider,
+    Act::ReapBeat,
+    Act::ReapStore,
+    Act::Campaign,
+    Act::Resign,
+    Act::Begin,
+];
+
+impl Act {
+    /// Whether it works while memory is short: what renews or frees must, or it would never heal.
+    fn works_when_memory_is_short(self) -> bool {
+        !matches!(
+            self,
+            Self::Create
+                | Self::CreateAnew
+                | Self::Reuse
+                | Self::Verify
+                | Self::Commit
+                | Self::Touch
+                | Self::Arm
+                | Self::Joined
+                | Self::Left
+                | Self::ReapBeat
+        )
+    }
+
+    /// Empties the store, and brings the place where the act is due.
+    async fn prepare(self, scene: &Scene) -> Record {
+        scene.run::<()>(&["FLUSHALL"]).await;
+        scene.restart_time();
+        let (_, claimed) = scene.acquire().await;
+        if self == Self::Create {
+            scene.run::<()>(&["FLUSHALL"]).await;
+            return claimed;
+        }
+        if matches!(self, Self::Commit | Self::Fail | Self::Renew) {
+            return claimed;
+        }
+        if self == Self::ReapStore {
+            scene.fail(claimed.dispatch.token, false).await.expect("a failure");
+            scene.pass(Duration::from_mins(1));
+            return claimed;
+        }
+        let made = scene.commit(&claimed, "AD_1").await.expect("a commit");
+        scene.store.campaign("a", CLAIM).await.expect("a campaign");
+        scene.scan_beats().await;
+        scene.look(&Look::agent_and(&["PA_1", "PA_2"])).await;
+        match self {
+            Self::CreateAnew => {
+                scene.report(made.dispatch.id, made.dispatch.token, SessionState::Closed).await.expect("a report");
+            }
+            Self::Reuse => {
+                scene.left("PA_2").await;
+                scene.pass(Duration::from_secs(1));
+            }
+            Self::Verify => scene.pass(Duration::from_secs(20)),
+            Self::ObserveWell | Self::ObserveRedispatch | Self::ReapProvider => {
+                scene.pass(Duration::from_secs(10));
+                if self != Self::ReapProvider {
+                    return scene.claim_check().await;
+                }
+            }
+            Self::ObserveEnd => {
+                scene.left("PA_1").await;
+                scene.left("PA_2").await;
+                scene.pass(Duration::from_secs(301));
+                return scene.claim_check().await;
+            }
+            Self::Ended => {
+                scene.report(made.dispatch.id, made.dispatch.token, SessionState::Open).await.expect("a report");
+                let (_, ending) =
+                    scene.store.end(&scene.place, made.dispatch.id, "asked", CLAIM).await.expect("an end");
+                return ending;
+            }
+            Self::ReapBeat => {
+                scene.report(made.dispatch.id, made.dispatch.token, SessionState::Open).await.expect("a report");
+                for _ in 0..3 {
+                    scene.pass(Duration::from_secs(3));
+                    scene.store.reap_beat(scene.keys().shard, TERM, 0, BELIEVED).await.expect("a scan");
+                }
+            }
+            _ => {}
+        }
+        made
+    }
+
+    async fn act(self, scene: &Scene, record: &Record) -> Result<(), StoreError> {
+        let (store, place, shard) = (&scene.store, &scene.place, scene.keys().shard);
+        let (id, token) = (record.dispatch.id, record.dispatch.token);
+        let happened_at = scene.now() / 1000;
+        match self {
+            Self::Create | Self::CreateAnew | Self::Reuse | Self::Verify => {
+                store.acquire(place, "metadata", &scene.acquire_rules()).await.map(drop)
+            }
+            Self::Commit => {
+                let id = store.new_id(place);
+                let commit =
+                    Commit { id, provider_id: "AD_1", agent_token: 1, adopted: true, join_deadline: JOIN_DEADLINE };
+                store.commit(place, token, &commit).await.map(drop)
+            }
+            Self::Fail => scene.fail(token, false).await.map(drop),
+            Self::Renew => store.renew(place, token, 2 * CLAIM).await,
+            Self::ObserveWell => scene.observe(record, &Look::agent_and(&["PA_2", "PA_3"])).await.map(drop),
+            Self::ObserveRedispatch => scene.observe(record, &Look::only(&["PA_3"])).await.map(drop),
+            Self::ObserveEnd => scene.observe(record, &Look::empty_room()).await.map(drop),
+            Self::End => store.end(place, id, "asked", CLAIM).await.map(drop),
+            Self::Ended => store.ended(place, token).await,
+            Self::Tombstone => store.tombstone(place, "AD_2").await.map(drop),
+            Self::Report => scene.report(id, token, SessionState::Open).await.map(drop),
+            Self::ReportClosed => scene.report(id, token, SessionState::Closed).await.map(drop),
+            Self::Touch => store.touch(place, id).await.map(drop),
+            Self::Arm => store.change_ttl(place, id, TtlChange::Arm(9)).await.map(drop),
+            Self::Joined => {
+                scene.try_notice(NoticeKind::PersonJoined(person("PA_3", happened_at)), happened_at).await.map(drop)
+            }
+            Self::Left => {
+                scene.try_notice(NoticeKind::PersonLeft(person("PA_2", happened_at)), happened_at).await.map(drop)
+            }
+            Self::ReapProvider => store.reap_provider(shard, TERM, 10, CLAIM).await.map(drop),
+            Self::ReapBeat => store.reap_beat(shard, TERM, 10, BELIEVED).await.map(drop),
+            Self::ReapStore => store.reap_store(shard, TERM, 10).await.map(drop),
+            Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
+            Self::Resign => store.resign("a").await,
+            Self::Begin => store.begin_term(shard, TERM + 1).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_act_changes_something_also_after_a_flush_of_the_scripts() {
+    let scene = Scene::open().await;
+    for act in ACTS {
+        let record = act.prepare(&scene).await;
+        let before = scene.dump().await;
+        scene.run::<()>(&["SCRIPT", "FLUSH"]).await;
+        act.act(&scene, &record).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
+        assert_ne!(scene.dump().await, before, "{act:?} has nothing to do: the test proves nothing");
+        scene.check_keys().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_stops_a_script_before_it_writes() {
+    let scene = Scene::open().await;
+    let keys = scene.keys();
+    let more = [keys.metadata(), keys.left(), keys.tombstone("AD_1"), "gr:leader".to_owned()];
+    let mut refused = 0;
+    for act in ACTS {
+        let mut refused_here = 0;
+        for key in keys.all().iter().chain(&more) {
+            let record = act.prepare(&scene).await;
+            if scene.run::<u8>(&["EXISTS", key]).await == 1 {
+                scene.run::<()>(&["RENAME", key, "set-aside"]).await;
+            }
+            scene.run::<u64>(&["LPUSH", key, "nonsense"]).await;
+            let before = scene.dump().await;
+            match act.act(&scene, &record).await {
+                // It does not touch the key, or it sets it whatever it was.
+                Ok(()) => {}
+                Err(StoreError::Nonsense { detail }) if detail.contains("WRONGTYPE") => {
+                    assert_eq!(scene.dump().await, before, "{act:?} left a half of its work, with a wrong {key}");
+                    refused_here += 1;
+                }
+                Err(StoreError::Refused(_)) => assert_eq!(scene.dump().await, before, "{act:?}, {key}"),
+                Err(error) => panic!("{act:?}, {key}: {error}"),
+            }
+        }
+        assert!(refused_here > 0, "{act:?} takes any type");
+        refused += refused_here;
+    }
+    assert!(refused > 150, "{refused}");
+}
+
+async fn refused_whole(scene: &Scene, act: Act, fault: &[&str], heal: &[&str], works: bool) {
+    let record = act.prepare(scene).await;
+    let before = scene.dump().await;
+    scene.run::<()>(fault).await;
+    let answer = act.act(scene, &record).await;
+    scene.run::<()>(heal).await;
+    if works {
+        answer.unwrap_or_else(|error| panic!("{act:?} after {fault:?}: {error}"));
+        return;
+    }
+    assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{act:?} after {fault:?}: {answer:?}");
+    assert_eq!(scene.dump().await, before, "{act:?} after {fault:?}");
+    act.act(scene, &record).await.unwrap_or_else(|error| panic!("{act:?} when it is healed: {error}"));
+}
+
+#[tokio::test]
+async fn short_memory_stops_what_makes_and_nothing_that_renews_or_frees() {
+    let scene = Scene::open().await;
+    for act in ACTS {
+        let (fault, heal) = (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]);
+        refused_whole(&scene, act, &fault, &heal, act.works_when_memory_is_short()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_replica_and_a_master_without_replicas_take_no_writes() {
+    let scene = Scene::open().await;
+    for act in ACTS {
+        let (fault, heal) = (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]);
+        refused_whole(&scene, act, &fault, &heal, false).await;
+        let (fault, heal) =
+            (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]);
+        refused_whole(&scene, act, &fault, &heal, false).await;
+    }
+}

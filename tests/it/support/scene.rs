@@ -1,0 +1,310 @@
+//! One place on a store whose time stands still: what the tests of the scripts play in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{FromRedisValue, RedisResult};
+use greenroom::dispatch::{NoticeKind, Place, RoomNotice, SessionState};
+use greenroom::id::DispatchId;
+use greenroom::name::Name;
+use greenroom::provider::Person;
+use greenroom::store::keys::PlaceKeys;
+use greenroom::store::{
+    AcquireRules, Commit, Due, Judgement, Observation, ObserveRules, Record, Refusal, Store, StoreError, Verdict,
+};
+
+use super::redis::TestRedis;
+
+/// When every scene begins, in milliseconds since 1970.
+pub(crate) const BEGIN_MS: u64 = 1_750_000_000_000;
+pub(crate) const CLAIM: Duration = Duration::from_secs(4);
+pub(crate) const BELIEVED: Duration = Duration::from_secs(5);
+pub(crate) const HOLD: Duration = Duration::from_secs(2);
+pub(crate) const JOIN_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const TTL_SECONDS: u32 = 300;
+pub(crate) const TERM: u64 = 1;
+
+pub(crate) struct Scene {
+    pub(crate) store: Store,
+    pub(crate) place: Place,
+    pub(crate) policy: &'static str,
+    now_ms: Arc<AtomicU64>,
+    connection: MultiplexedConnection,
+    // Kept, for it ends with the scene.
+    _redis: TestRedis,
+}
+
+/// What a look shows; by default no room at all.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a look shows or not")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    pub(crate) room: bool,
+    pub(crate) agent: bool,
+    pub(crate) job: bool,
+    pub(crate) people: Vec<Person>,
+    pub(crate) wanted: bool,
+}
+
+impl Look {
+    pub(crate) fn empty_room() -> Self {
+        Self { room: true, ..Self::default() }
+    }
+
+    pub(crate) fn agent_and(sids: &[&str]) -> Self {
+        let people = sids.iter().map(|sid| person(sid, BEGIN_MS / 1000)).collect();
+        Self { room: true, agent: true, job: true, people, wanted: false }
+    }
+
+    pub(crate) fn only(sids: &[&str]) -> Self {
+        Self { agent: false, job: false, ..Self::agent_and(sids) }
+    }
+
+    pub(crate) fn wanted(self) -> Self {
+        Self { wanted: true, ..self }
+    }
+}
+
+pub(crate) fn person(sid: &str, joined_at_seconds: u64) -> Person {
+    Person { sid: sid.to_owned(), joined_at_seconds: joined_at_seconds.try_into().expect("a time") }
+}
+
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Refusal {
+    match answer {
+        Err(StoreError::Refused(refusal)) => refusal,
+        other => panic!("no refusal: {other:?}"),
+    }
+}
+
+impl Scene {
+    pub(crate) async fn open() -> Self {
+        let redis = TestRedis::start().await;
+        let now_ms = Arc::new(AtomicU64::new(BEGIN_MS));
+        let store = redis.store_at(&now_ms).await;
+        let connection = redis.client().get_multiplexed_async_connection().await.expect("a connection");
+        let place = Place {
+            tenant: Name::default_tenant(),
+            room: Name::room("lobby").expect("a name"),
+            agent: Name::strict("guide").expect("a name"),
+        };
+        Self { store, place, policy: "reported", now_ms, connection, _redis: redis }
+    }
+
+    /// The same scene, for another agent of the room.
+    pub(crate) fn place_of(&self, agent: &str) -> Place {
+        Place { agent: Name::strict(agent).expect("a name"), ..self.place.clone() }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).expect("a time");
+        self.now_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) fn restart_time(&self) {
+        self.now_ms.store(BEGIN_MS, Ordering::SeqCst);
+    }
+
+    pub(crate) fn keys(&self) -> PlaceKeys {
+        PlaceKeys::new(&self.place, self.store.shards())
+    }
+
+    pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_run(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    pub(crate) async fn try_run<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let mut cmd = ::redis::cmd(words[0]);
+        cmd.arg(&words[1..]);
+        cmd.query_async(&mut self.connection.clone()).await
+    }
+
+    pub(crate) fn acquire_rules(&self) -> AcquireRules {
+        AcquireRules {
+            ttl_seconds: TTL_SECONDS,
+            return_policy: self.policy,
+            provider: "simulated",
+            liveness_window: Duration::from_secs(15),
+            believed: BELIEVED,
+            join_deadline: JOIN_DEADLINE,
+            claim: CLAIM,
+        }
+    }
+
+    pub(crate) fn observe_rules() -> ObserveRules {
+        ObserveRules {
+            believed: BELIEVED,
+            join_deadline: JOIN_DEADLINE,
+            join_deadline_with_job: Duration::from_mins(1),
+            check_interval: Duration::from_secs(10),
+            check_interval_max: Duration::from_mins(1),
+            quick_tries: 5,
+            slow_try_interval: Duration::from_secs(30),
+            claim: CLAIM,
+        }
+    }
+
+    pub(crate) async fn acquire(&self) -> (Verdict, Record) {
+        self.store.acquire(&self.place, "", &self.acquire_rules()).await.expect("a verdict")
+    }
+
+    pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
+        let commit = Commit {
+            id: record.dispatch.id,
+            provider_id,
+            agent_token: record.dispatch.token,
+            adopted: false,
+            join_deadline: JOIN_DEADLINE,
+        };
+        self.store.commit(&record.dispatch.place, record.dispatch.token, &commit).await
+    }
+
+    /// Asks for a dispatch and commits it.
+    pub(crate) async fn make(&self, provider_id: &str) -> Record {
+        let (verdict, record) = self.acquire().await;
+        assert_eq!(verdict, Verdict::Create);
+        self.commit(&record, provider_id).await.expect("a commit")
+    }
+
+    pub(crate) async fn fail(&self, token: u64, unsure: bool) -> Result<Record, StoreError> {
+        self.store.fail(&self.place, token, ("timeout", ""), HOLD, unsure, Duration::from_secs(30)).await
+    }
+
+    pub(crate) async fn observe(&self, claimed: &Record, look: &Look) -> Result<(Judgement, Record), StoreError> {
+        let seen = Observation {
+            looked_at_ms: claimed.now_ms,
+            room_exists: look.room,
+            agent_here: look.agent,
+            job_listed: look.job,
+            people: &look.people,
+            wanted_id: look.wanted.then(|| self.store.new_id(&self.place)),
+        };
+        self.store.observe(&claimed.dispatch.place, claimed.dispatch.token, &seen, &Self::observe_rules()).await
+    }
+
+    /// What is due at the provider now, claimed.
+    pub(crate) async fn due(&self) -> Vec<Due> {
+        self.store.reap_provider(self.keys().shard, TERM, 100, CLAIM).await.expect("what is due")
+    }
+
+    /// Claims the place's check, which must be due.
+    pub(crate) async fn claim_check(&self) -> Record {
+        let due = self.due().await;
+        let own = due.into_iter().find(|due| due.record.dispatch.place == self.place);
+        own.expect("the check is due").record
+    }
+
+    /// A second later somebody looks.
+    pub(crate) async fn look(&self, look: &Look) -> (Judgement, Record) {
+        self.pass(Duration::from_secs(1));
+        let claimed = self.claim_check().await;
+        self.observe(&claimed, look).await.expect("a judgement")
+    }
+
+    pub(crate) async fn report(&self, id: DispatchId, token: u64, session: SessionState) -> Result<Record, StoreError> {
+        self.store.report(&self.place, id, token, session, Duration::from_millis(4500)).await
+    }
+
+    pub(crate) async fn scan_beats(&self) -> u64 {
+        self.store.reap_beat(self.keys().shard, TERM, 100, BELIEVED).await.expect("a scan")
+    }
+
+    /// A webhook that arrives `late` after what it tells of.
+    pub(crate) async fn notice(&self, kind: NoticeKind, late: Duration) -> u64 {
+        let happened_at = (self.now() / 1000).saturating_sub(late.as_secs());
+        self.try_notice(kind, happened_at).await.expect("a notice is taken")
+    }
+
+    pub(crate) async fn try_notice(&self, kind: NoticeKind, happened_at: u64) -> Result<u64, StoreError> {
+        let notice = RoomNotice {
+            event_id: "EV_1".to_owned(),
+            room: "lobby".to_owned(),
+            created_at_seconds: happened_at.try_into().expect("a time"),
+            kind,
+        };
+        self.store.notice(&self.place.tenant, &self.place.room, &notice, BELIEVED).await
+    }
+
+    pub(crate) async fn joined(&self, sid: &str) -> u64 {
+        self.notice(NoticeKind::PersonJoined(person(sid, self.now() / 1000)), Duration::ZERO).await
+    }
+
+    pub(crate) async fn left(&self, sid: &str) -> u64 {
+        self.notice(NoticeKind::PersonLeft(person(sid, self.now() / 1000)), Duration::ZERO).await
+    }
+
+    pub(crate) async fn field(&self, name: &str) -> Option<String> {
+        self.run(&["HGET", &self.keys().dispatch(), name]).await
+    }
+
+    pub(crate) async fn field_ms(&self, name: &str) -> Option<u64> {
+        self.field(name).await.map(|value| value.parse().expect("a time"))
+    }
+
+    /// When the place is due in a lane.
+    pub(crate) async fn score(&self, lane: &str) -> Option<u64> {
+        let score: Option<String> = self.run(&["ZSCORE", lane, &format!("dispatch:{}", self.keys().name())]).await;
+        score.map(|score| score.parse().expect("a time"))
+    }
+
+    /// Every key with its content and its end, byte for byte.
+    pub(crate) async fn dump(&self) -> BTreeMap<String, (Vec<u8>, i64)> {
+        let mut dump = BTreeMap::new();
+        for key in self.run::<Vec<String>>(&["KEYS", "*"]).await {
+            let content = self.run(&["DUMP", &key]).await;
+            dump.insert(key.clone(), (content, self.run(&["PEXPIRETIME", &key]).await));
+        }
+        dump
+    }
+
+    /// Checks type and time to live of every key.
+    pub(crate) async fn check_keys(&self) {
+        for key in self.run::<Vec<String>>(&["KEYS", "*"]).await {
+            let kind: String = self.run(&["TYPE", &key]).await;
+            let ttl: i64 = self.run(&["TTL", &key]).await;
+            let part = key.trim_start_matches("gr:").split(':').find(|part| !part.starts_with('{')).unwrap_or_default();
+            let (expected, ttl_max) = match part {
+                "id" if self.run::<String>(&["GET", &key]).await == "ended" => ("string", 3600),
+                "id" | "metadata" => ("string", -1),
+                "tombstone" => ("string", 3600),
+                "left" => ("zset", 600),
+                "due" | "index" => ("zset", -1),
+                "events" => ("stream", -1),
+                "dispatch" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                _ => panic!("an unknown key: {key}"),
+            };
+            assert_eq!(kind, expected, "{key}");
+            assert!(if ttl_max < 0 { ttl == -1 } else { (1..=ttl_max).contains(&ttl) }, "{key}: TTL {ttl} s");
+        }
+    }
+
+    /// Checks that nothing but the house's own is left without an end.
+    pub(crate) async fn check_nothing_left(&self) {
+        for key in self.run::<Vec<String>>(&["KEYS", "*"]).await {
+            let own = ["shard", "leader", "schema", "events"].iter().any(|own| key.ends_with(own));
+            let ttl: i64 = self.run(&["TTL", &key]).await;
+            assert!(own || ttl > 0, "{key} is left behind");
+        }
+    }
+
+    /// Calls a script of `lua/` as the store does, with arguments of the test's own.
+    pub(crate) async fn call<T: FromRedisValue>(&self, path: &str, keys: &[String], args: &[&str]) -> RedisResult<T> {
+        let lua = |path: &str| {
+            let path = format!("{}/lua/{path}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).expect("a script")
+        };
+        let body = lua(path);
+        let flags =
+            body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
+        let flags = flags.unwrap_or_default();
+        let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), lua("dispatch/shared.lua"));
+        let mut cmd = ::redis::cmd("EVAL");
+        cmd.arg(source).arg(keys.len()).arg(keys).arg(args);
+        cmd.query_async(&mut self.connection.clone()).await
+    }
+}
