@@ -89,7 +89,8 @@ async fn ask_until_answered(client: &reqwest::Client, urls: &[String; 2]) -> Ans
 fn assert_one(answers: &[Answer]) {
     let ids: HashSet<String> = answers.iter().map(Answer::id).collect();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    assert!(answers.iter().filter(|answer| answer.is_new()).count() <= 1);
+    let new = answers.iter().filter(|answer| answer.is_new()).count();
+    assert!(new <= 1, "{new} of {} answers say that theirs is new", answers.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ impl Load {
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_restarts_behind_a_balancer_fail_no_request() {
     let mut stage = Stage::start().await;
-    stage.set("GREENROOM_SERVER_DRAIN_MS", "500");
+    stage.set("GREENROOM_SERVER_DRAIN_MS", "1000");
     let (mut replicas, balancer) = stage.replicas(3).await;
     let load = Arc::new(Load::default());
     let url = balancer.url("/v1/dispatches");

@@ -157,11 +157,11 @@ impl Balancer {
         let servers: String = replicas
             .iter()
             .enumerate()
-            .map(|(n, replica)| format!("    server r{n} {replica} check inter 100ms fall 1 rise 1\n"))
+            .map(|(n, replica)| format!("    server r{n} {replica} check inter 200ms fall 1 rise 1\n"))
             .collect();
         let text = format!(
             "global\n    maxconn 8000\n\
-             defaults\n    mode http\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n\
+             defaults\n    mode http\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n    timeout check 5s\n\
              \x20   retries 3\n    retry-on conn-failure\n    option redispatch\n\
              frontend front\n    bind {address}\n    default_backend replicas\n\
              backend replicas\n    balance roundrobin\n    option httpchk GET /readyz\n{servers}\
