@@ -27,7 +27,7 @@ use crate::store::{Hints, Store, StoreOptions};
 use crate::telemetry::Metrics;
 
 /// How long a page's token lets it join.
-const JOIN_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+const JOIN_TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 /// How long `/v1` waits for a creation before it answers 202.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// Notices of the simulation that may wait to be taken in.
@@ -113,7 +113,9 @@ impl Replica {
         let server = Server::start(server_options, router(Arc::new(state)), shutdown.stopping())
             .await
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
-        let stop_options = StopOptions { drain: config.server.drain(), grace: config.server.grace() };
+        // The setting counts from the signal on, the stop from the end of the drain.
+        let (drain, grace) = (config.server.drain(), config.server.grace());
+        let stop_options = StopOptions { drain, grace: grace.saturating_sub(drain) };
         tracing::info!(address = %server.address(), provider = provider.name(), "serving");
         Ok(Self { server, shutdown, background, stop_background, stop_options })
     }

@@ -20,7 +20,7 @@ local people = redis.call('HLEN', KEYS[2])
 if d and d.committed_token == ARGV[2] and d.provider_id == ARGV[4] then
   return { now, people, flatten(d) }
 end
-if not holds_claim(d, ARGV[2]) or d.state == 'ending' then
+if not holds_claim(d, ARGV[2]) or (d.claim ~= 'create' and d.claim ~= 'redispatch') then
   return refuse('NOT_OWNER', 'the claim is over')
 end
 if redis.call('EXISTS', KEYS[9]) == 1 then

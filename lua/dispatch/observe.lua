@@ -87,7 +87,10 @@ if dead and awaited and (wanted or returned or now >= (tonumber(d.try_at) or 0))
   d.degraded = not quick and '1' or nil
   if wanted then
     rename(KEYS, d, ARGV[7])
-    d.created_at, d.ttl_expires_at = now, nil
+    d.created_at = now
+    if people == 0 then
+      arm(d, now)
+    end
   end
   return conclude('redispatch')
 end

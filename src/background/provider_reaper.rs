@@ -37,7 +37,7 @@ pub(super) async fn run(
                 let permit = held.split(1);
                 let worker = dispatches.clone();
                 dispatches.work().spawn(async move {
-                    worker.attend_to(due).await;
+                    Box::pin(worker.attend_to(due)).await;
                     drop(permit);
                 });
             }

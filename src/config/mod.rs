@@ -84,7 +84,7 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
-    /// Whether a replica can serve with the settings: the provider's are there. The commands that
+    /// Whether a replica can serve with the settings: the key and the provider's are there. The commands that
     /// serve nothing do without.
     pub fn check_serving(&self) -> Result<(), ConfigError> {
         let problems = relations::check_serving(self);

@@ -56,6 +56,11 @@ pub(super) fn check_serving(config: &Config) -> Vec<Problem> {
     let holds = config.dispatch.provider != ProviderKind::LiveKit || config.livekit.credentials().is_some();
     let provider = checks.named("dispatch.provider");
     checks.credentials(holds, &format!("must be set, since {provider} is livekit"));
+    if config.server.api_key.is_none() {
+        let key = checks.named("server.api_key");
+        let text = format!("{key} must be set, to a long random text: callers show it");
+        checks.problems.push(Problem { name: "server.api_key".to_owned(), text });
+    }
     checks.problems
 }
 

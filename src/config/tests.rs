@@ -257,9 +257,13 @@ fn settings_that_do_not_go_together_are_refused() {
 fn serving_needs_the_provider_s_settings() {
     let text = load("", &[]).expect("the defaults").check_serving().expect_err("no LiveKit").to_string();
     assert!(text.contains("LIVEKIT_API_SECRET") && text.contains("GREENROOM_DISPATCH_PROVIDER"), "{text}");
-    assert!(load("[dispatch]\nprovider = \"simulated\"\n", &[]).expect("good").check_serving().is_ok());
+    assert!(text.contains("GREENROOM_API_KEY"), "{text}");
+    let key = ("GREENROOM_API_KEY", "key");
+    assert!(load("[dispatch]\nprovider = \"simulated\"\n", &[key]).expect("good").check_serving().is_ok());
     let livekit = [("LIVEKIT_URL", "ws://x"), ("LIVEKIT_API_KEY", "key"), ("LIVEKIT_API_SECRET", "secret")];
-    assert!(load("", &livekit).expect("good").check_serving().is_ok());
+    assert!(load("", &livekit).expect("good").check_serving().is_err(), "no key");
+    let all = [livekit[0], livekit[1], livekit[2], key];
+    assert!(load("", &all).expect("good").check_serving().is_ok());
 }
 
 #[test]

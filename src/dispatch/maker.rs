@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::service::Core;
+use super::service::{Core, internal};
 use super::settings::room_timeouts;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
@@ -71,7 +71,7 @@ impl Core {
         let keeping = self.keep_claim(record, &lost);
         tokio::select! {
             made = self.make_in_tries(record, &lost) => made,
-            () = keeping => Err(self.internal("a claim that is kept for ever ended")),
+            () = keeping => Err(internal("a claim that is kept for ever ended")),
         }
     }
 
@@ -83,7 +83,7 @@ impl Core {
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
-            let error = match tokio::time::timeout_at(deadline, making.try_once()).await {
+            let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => return Ok(made),
                 Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
@@ -140,12 +140,17 @@ impl Making<'_> {
         let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
         let created = core.provider_call("create", create).await?;
         match self.commit(&created, Some(token), false).await {
-            Ok(committed) => Ok(committed),
-            Err(error @ (TryError::Lost | TryError::Store(StoreError::Refused(_)))) => {
+            Err(TryError::Lost) => {
                 core.undo(place, &created.id).await;
-                Err(error)
+                Err(TryError::Lost)
             }
-            Err(error) => Err(error),
+            Err(TryError::Store(StoreError::Refused(Refusal::Tombstoned))) => {
+                core.undo(place, &created.id).await;
+                // Somebody who ended the dispatch before this one found it first: the next try makes another.
+                let detail = "what was made was deleted by another replica".to_owned();
+                Err(TryError::Provider(ProviderError::Unavailable { detail }))
+            }
+            committed => committed,
         }
     }
 

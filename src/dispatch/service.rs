@@ -39,32 +39,20 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
-    waiting: Waiting<Result<Shared, DispatchError>>,
+    waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
 }
 
-/// An answer that all get who waited for it together; a claim within is one's alone.
-#[derive(Clone)]
-struct Shared {
-    verdict: Verdict,
-    record: Record,
-    claim_taken: Arc<AtomicBool>,
-}
-
-impl Shared {
-    fn new((verdict, record): (Verdict, Record)) -> Self {
-        Self { verdict, record, claim_taken: Arc::default() }
-    }
-
-    /// The first does what is claimed; for the others it is claimed by somebody else.
-    fn take(self) -> (Verdict, Record) {
-        let is_claim = matches!(self.verdict, Verdict::Create | Verdict::Verify);
-        let verdict =
-            if is_claim && self.claim_taken.swap(true, Ordering::SeqCst) { Verdict::Wait } else { self.verdict };
-        (verdict, self.record)
-    }
+/// Where a caller stands after a question.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
+enum Turn {
+    /// It has its answer.
+    Decided(Acquired),
+    /// Somebody else is at it: it asks again.
+    Again,
 }
 
 impl std::fmt::Debug for Dispatches {
@@ -82,10 +70,6 @@ impl Deref for Dispatches {
 }
 
 impl Core {
-    pub(super) fn internal(&self, detail: &str) -> DispatchError {
-        DispatchError::Internal { detail: detail.to_owned() }
-    }
-
     /// A call of the provider, measured.
     pub(super) async fn provider_call<T>(
         &self,
@@ -143,35 +127,21 @@ impl Dispatches {
     async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
         let deadline = Instant::now() + request.patience;
         let mut pending = None;
-        loop {
+        while pending.is_none() || Instant::now() < deadline {
             let (verdict, record) = self.ask(&request).await?;
-            let (verdict, record) = if verdict == Verdict::Wait {
-                pending = Some(record.dispatch.clone());
-                match tokio::time::timeout_at(deadline, self.wait_and_ask(&request, &record)).await {
-                    Ok(asked) => asked?,
-                    Err(_) => break,
+            pending = Some(record.dispatch.clone());
+            let next = async {
+                if verdict == Verdict::Wait {
+                    self.wait_with_others(&request, &record).await
+                } else {
+                    self.follow(verdict, record).await
                 }
-            } else {
-                (verdict, record)
             };
-            match verdict {
-                Verdict::Reused => return Ok(Acquired::Reused(record.dispatch)),
-                Verdict::Failed => return Err(failure::held(&record)),
-                Verdict::Wait => pending = Some(record.dispatch),
-                Verdict::Create | Verdict::Verify => {
-                    let id = record.dispatch.clone();
-                    match tokio::time::timeout_at(deadline, self.work_on(verdict, record)).await {
-                        Ok(Err(DispatchError::Timeout { .. })) if Instant::now() < deadline => {}
-                        Ok(done) => return done,
-                        Err(_) => {
-                            pending = Some(id);
-                            break;
-                        }
-                    }
-                }
-            }
-            if Instant::now() >= deadline {
-                break;
+            match tokio::time::timeout_at(deadline, next).await {
+                Ok(Ok(Turn::Decided(acquired))) => return Ok(acquired),
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Turn::Again)) => {}
+                Err(_) => break,
             }
         }
         pending.map(Acquired::Pending).ok_or_else(|| self.claim_lost())
@@ -182,15 +152,40 @@ impl Dispatches {
         Ok(self.store.acquire(&request.place, &request.metadata, &rules).await?)
     }
 
-    /// Waits until the place's claim is over, together with all others of this replica, and asks again.
-    async fn wait_and_ask(&self, request: &Acquire, record: &Record) -> Result<(Verdict, Record), DispatchError> {
+    /// Does what the script's answer asks for.
+    async fn follow(&self, verdict: Verdict, record: Record) -> Result<Turn, DispatchError> {
+        match verdict {
+            Verdict::Reused => Ok(Turn::Decided(Acquired::Reused(record.dispatch))),
+            Verdict::Failed => Err(failure::held(&record)),
+            Verdict::Wait => Ok(Turn::Again),
+            Verdict::Create | Verdict::Verify => match self.work_on(verdict, record).await {
+                Ok(acquired) => Ok(Turn::Decided(acquired)),
+                // The claim was lost: somebody else is at it.
+                Err(DispatchError::Timeout { .. }) => Ok(Turn::Again),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Waits until the place's claim is over, together with all others of this replica; then one asks
+    /// again for all. Where that makes a dispatch, one of them is told that it was made.
+    async fn wait_with_others(&self, request: &Acquire, record: &Record) -> Result<Turn, DispatchError> {
         let name = Store::hint_name(&request.place);
         let claim_left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
         let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
         let signal = self.hints.wait(&name, longest);
         let (this, request) = (self.clone(), request.clone());
-        let ask = move || async move { this.ask(&request).await.map(Shared::new) };
-        self.waiting.join(&name, signal, ask).await.map(Shared::take)
+        let question = move || async move {
+            let (verdict, record) = this.ask(&request).await?;
+            Ok((this.follow(verdict, record).await?, Arc::new(AtomicBool::new(false))))
+        };
+        let (turn, was_told) = self.waiting.join(&name, signal, question).await?;
+        Ok(match turn {
+            Turn::Decided(Acquired::Created(dispatch)) if was_told.swap(true, Ordering::SeqCst) => {
+                Turn::Decided(Acquired::Reused(dispatch))
+            }
+            turn => turn,
+        })
     }
 
     /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.
@@ -207,7 +202,7 @@ impl Dispatches {
                 Outcome::Ended => Err(this.claim_lost()),
             }
         });
-        work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))
+        work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))
     }
 
     /// One dispatch of the tenant.
@@ -242,7 +237,7 @@ impl Dispatches {
         if mine {
             let this = self.clone();
             let work = self.work.spawn(async move { this.finish(&record).await });
-            work.await.unwrap_or_else(|error| Err(self.internal(&error.to_string())))?;
+            work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))?;
             return Ok(ending);
         }
         let deadline = Instant::now() + self.settings.creation_budget;
@@ -326,6 +321,11 @@ impl Dispatches {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// A defect.
+pub(super) fn internal(detail: &str) -> DispatchError {
+    DispatchError::Internal { detail: detail.to_owned() }
 }
 
 /// Why the room has, or has no, agent: the dispatches it has, and the steps that led here, oldest first.

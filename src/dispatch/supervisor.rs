@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::maker::{is_accepted, is_present};
-use super::service::Core;
+use super::service::{Core, internal};
 use super::{Dispatch, DispatchError, Place};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -66,30 +66,35 @@ impl Core {
             };
         match judgement {
             Judgement::Well => {
-                if let Some(ours) = ours.filter(|_| seen.agent_here) {
-                    self.show_out_strangers(ours, &look, room).await;
+                if let Some(ours) = ours {
+                    self.show_out_strangers(&record.dispatch.place, ours, &look).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
             }
             Judgement::Redispatch => {
-                tracing::info!(dispatch = %record.dispatch.id, room = %record.dispatch.place.room.encoded(), reason = record.dispatch.reason, tries = record.dispatch.tries, "the agent is dispatched again");
-                self.make(&record).await.map(Outcome::Made)
+                tell_of_redispatch(&record.dispatch, self.settings.quick_tries);
+                Box::pin(self.make(&record)).await.map(Outcome::Made)
             }
-            Judgement::End => self.finish(&record).await.map(|()| Outcome::Ended),
+            Judgement::End => Box::pin(self.finish(&record)).await.map(|()| Outcome::Ended),
         }
     }
 
-    /// Removes agents of our agent's name that are not ours: LiveKit lets an agent join whose dispatch
-    /// was deleted before its job was listed. Only where ours is known by its own identity.
-    async fn show_out_strangers(&self, ours: &ProviderDispatch, look: &Look, room: &str) {
-        if !is_accepted(ours) {
-            return;
+    /// Removes what serves the place beside ours: a dispatch that came to pass after its maker was lost,
+    /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
+    /// listed yet). What fails here is met again at the next look.
+    async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
+        let room = place.room.as_str();
+        let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
+        for other in same_agent.filter(|found| found.id != ours.id) {
+            let removed = self.remove(place, &other.id).await;
+            tracing::warn!(room = %place.room.encoded(), provider_id = other.id, removed = removed.is_ok(), "a second dispatch was in the room");
         }
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
-        for stranger in named.filter(|agent| !ours.job_identities.contains(&agent.identity)) {
-            let removed =
-                self.provider_call("remove_agent", self.provider.remove_agent(room, &stranger.identity)).await;
-            tracing::warn!(room, agent = ours.agent, removed = removed.is_ok(), "a second agent was in the room");
+        // Where ours is not known by its identity yet, it may be any of them.
+        for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
+            let remove = self.provider.remove_agent(room, &other.identity);
+            let removed = self.provider_call("remove_agent", remove).await;
+            tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
 
@@ -98,7 +103,7 @@ impl Core {
         let lost = CancellationToken::new();
         let deleted = tokio::select! {
             deleted = self.delete_all(record) => deleted,
-            () = self.keep_claim(record, &lost) => return Err(self.internal("a claim that is kept for ever ended")),
+            () = self.keep_claim(record, &lost) => return Err(internal("a claim that is kept for ever ended")),
         };
         let dispatch = &record.dispatch;
         match deleted {
@@ -160,9 +165,25 @@ impl Core {
         let hold = self.settings.failure_hold;
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
+            Ok(failed) if failed.failures == FAILURES_ALERT => {
+                tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                Err(DispatchError::Provider { source: error, retry_after: hold })
+            }
             Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
             Err(store) => Err(store.into()),
         }
+    }
+}
+
+/// How many failures in a row are worth waking somebody.
+const FAILURES_ALERT: u32 = 3;
+
+fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
+    let (room, reason, tries) = (dispatch.place.room.encoded(), dispatch.reason.as_str(), dispatch.tries);
+    if tries == quick_tries + 1 {
+        tracing::error!(alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
+    } else {
+        tracing::info!(dispatch = %dispatch.id, room, reason, tries, "the agent is dispatched again");
     }
 }
 

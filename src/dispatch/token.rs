@@ -50,7 +50,8 @@ impl TokenMint {
 
 fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
     // HMAC takes a key of any length; the branch is never taken.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key)
+        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
     mac.update(message);
     mac
 }

@@ -79,14 +79,15 @@ impl StoreError {
     }
 }
 
+/// What Redis says when it is up and cannot serve: none of it is the caller's fault.
+const AWAY: [&str; 9] =
+    ["OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY"];
+
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         if let Some(refusal) = error.code().and_then(Refusal::parse) {
             return Self::Refused(refusal);
         }
-        // What Redis says when it is up and cannot serve: none of it is the caller's fault.
-        const AWAY: [&str; 9] =
-            ["OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY"];
         let code = error.code().unwrap_or_default();
         if code.is_empty() || AWAY.contains(&code) || is_lost(&error) {
             return Self::unavailable(error.to_string());

@@ -19,7 +19,9 @@ pub struct Record {
     pub error: Option<(String, String)>,
     /// Until when the error is held, in milliseconds since 1970.
     pub hold_until_ms: Option<u64>,
-    /// Whether it came into being after an agent that was not to be reused.
+    /// How often in a row the provider failed for it.
+    pub failures: u32,
+    /// What its agent's policy for the return to an empty room is.
     pub return_policy: String,
 }
 
@@ -65,6 +67,7 @@ impl Record {
             claim_until_ms: number("claim_until"),
             error,
             hold_until_ms: number("hold_until"),
+            failures: number("failures").and_then(|failures| failures.try_into().ok()).unwrap_or_default(),
             return_policy,
         })
     }

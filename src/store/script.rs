@@ -33,26 +33,26 @@ impl Script {
         keys: &[&str],
         args: &[&[u8]],
     ) -> RedisResult<T> {
-        match self.command("EVALSHA", &self.sha, keys, args).query_async(connection).await {
+        match command("EVALSHA", &self.sha, keys, args).query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 // EVAL, not SCRIPT LOAD and EVALSHA again: between the two it could be flushed anew.
-                self.command("EVAL", &self.source, keys, args).query_async(connection).await
+                command("EVAL", &self.source, keys, args).query_async(connection).await
             }
             answer => answer,
         }
     }
+}
 
-    fn command(&self, verb: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
-        let mut cmd = Cmd::new();
-        cmd.arg(verb).arg(script).arg(keys.len());
-        for key in keys {
-            cmd.arg(*key);
-        }
-        for arg in args {
-            cmd.arg(*arg);
-        }
-        cmd
+fn command(verb: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
+    let mut cmd = Cmd::new();
+    cmd.arg(verb).arg(script).arg(keys.len());
+    for key in keys {
+        cmd.arg(*key);
     }
+    for arg in args {
+        cmd.arg(*arg);
+    }
+    cmd
 }
 
 macro_rules! scripts {

@@ -1,6 +1,10 @@
 //! The integration tests: one binary, one file per subject.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod binary_commands;
+mod binary_dev;
+mod binary_replicas;
+mod binary_stop;
 mod dispatch_service;
 mod http_shell;
 mod life_breaks;

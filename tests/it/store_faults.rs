@@ -1,5 +1,7 @@
 //! Faults of Redis: an error of a script leaves every key byte for byte as it was.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::time::Duration;
 
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
@@ -97,7 +99,7 @@ impl Act {
         }
         if self == Self::ReapStore {
             scene.fail(claimed.dispatch.token, false).await.expect("a failure");
-            scene.pass(Duration::from_secs(60));
+            scene.pass(Duration::from_mins(1));
             return claimed;
         }
         let made = scene.commit(&claimed, "AD_1").await.expect("a commit");

@@ -60,7 +60,7 @@ async fn a_late_coming_makes_no_ghost() {
     scene.joined("PA_2").await;
     assert_eq!(people(&scene).await, ["PA_1"]);
     // So late that its leaving is forgotten: a look tells.
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     scene.notice(NoticeKind::PersonJoined(person("PA_3", BEGIN_MS / 1000 - 3600)), hour).await;
     assert_eq!(people(&scene).await, ["PA_1"]);
     assert_eq!(scene.due().await.len(), 1);
@@ -137,7 +137,7 @@ async fn a_leaving_from_before_the_dispatch_does_not_concern_it() {
     scene.notice(NoticeKind::PersonLeft(person("PA_1", 0)), Duration::from_secs(30)).await;
     assert_eq!(scene.field("emptied_at").await, None);
     scene.pass(Duration::from_secs(4000));
-    scene.notice(NoticeKind::PersonLeft(person("PA_0", 0)), Duration::from_secs(3600)).await;
+    scene.notice(NoticeKind::PersonLeft(person("PA_0", 0)), Duration::from_hours(1)).await;
     assert_eq!(scene.field("emptied_at").await, None);
 }
 

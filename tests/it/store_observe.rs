@@ -118,7 +118,7 @@ async fn the_time_to_live_ends_it_only_when_nobody_is_there() {
     scene.pass(Duration::from_secs(10));
     let claimed = scene.claim_check().await;
     scene.observe(&claimed, &Look::agent_and(&[])).await.expect("a judgement");
-    scene.pass(Duration::from_secs(300));
+    scene.pass(Duration::from_mins(5));
     let claimed = scene.claim_check().await;
     let (judgement, record) = scene.observe(&claimed, &Look::agent_and(&[])).await.expect("a judgement");
     assert_eq!(
@@ -138,6 +138,20 @@ async fn a_closed_room_ends_it() {
     scene.make("AD_1").await;
     let (judgement, record) = scene.look(&Look::default()).await;
     assert_eq!((judgement, record.dispatch.reason.as_str()), (Judgement::End, "room_closed"));
+}
+
+#[tokio::test]
+async fn who_comes_during_a_look_keeps_it_alive_whatever_the_look_shows() {
+    let scene = Scene::open().await;
+    scene.make("AD_1").await;
+    scene.look(&Look::agent_and(&[])).await;
+    scene.pass(Duration::from_mins(5));
+    let claimed = scene.claim_check().await;
+    scene.pass(Duration::from_millis(10));
+    scene.joined("PA_1").await;
+    let (judgement, record) = scene.observe(&claimed, &Look::default()).await.expect("a judgement");
+    assert_eq!(judgement, Judgement::Redispatch);
+    assert_eq!(record.dispatch.ttl_expires_at_ms, None);
 }
 
 #[tokio::test]

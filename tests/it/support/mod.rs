@@ -1,11 +1,15 @@
 //! What the tests stand on: a `redis-server` of their own, and waiting for a condition.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::time::{Duration, Instant};
 
 pub(crate) mod answer;
+pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;
 pub(crate) mod scene;
+pub(crate) mod stage;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
 //! One place on a store whose time stands still: what the tests of the scripts play in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,15 +28,17 @@ pub(crate) const TTL_SECONDS: u32 = 300;
 pub(crate) const TERM: u64 = 1;
 
 pub(crate) struct Scene {
-    pub(crate) redis: TestRedis,
     pub(crate) store: Store,
     pub(crate) place: Place,
     pub(crate) policy: &'static str,
     now_ms: Arc<AtomicU64>,
     connection: MultiplexedConnection,
+    // Kept, for it ends with the scene.
+    _redis: TestRedis,
 }
 
-/// What a look shows; by default a room with nobody in it.
+/// What a look shows; by default no room at all.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a look shows or not")]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
     pub(crate) room: bool,
@@ -87,7 +89,7 @@ impl Scene {
             room: Name::room("lobby").expect("a name"),
             agent: Name::strict("guide").expect("a name"),
         };
-        Self { redis, store, place, policy: "reported", now_ms, connection }
+        Self { store, place, policy: "reported", now_ms, connection, _redis: redis }
     }
 
     /// The same scene, for another agent of the room.
@@ -138,9 +140,9 @@ impl Scene {
         ObserveRules {
             believed: BELIEVED,
             join_deadline: JOIN_DEADLINE,
-            join_deadline_with_job: Duration::from_secs(60),
+            join_deadline_with_job: Duration::from_mins(1),
             check_interval: Duration::from_secs(10),
-            check_interval_max: Duration::from_secs(60),
+            check_interval_max: Duration::from_mins(1),
             quick_tries: 5,
             slow_try_interval: Duration::from_secs(30),
             claim: CLAIM,
@@ -234,11 +236,6 @@ impl Scene {
 
     pub(crate) async fn left(&self, sid: &str) -> u64 {
         self.notice(NoticeKind::PersonLeft(person(sid, self.now() / 1000)), Duration::ZERO).await
-    }
-
-    /// The hash of the dispatch; empty where there is none.
-    pub(crate) async fn fields(&self) -> HashMap<String, String> {
-        self.run(&["HGETALL", &self.keys().dispatch()]).await
     }
 
     pub(crate) async fn field(&self, name: &str) -> Option<String> {

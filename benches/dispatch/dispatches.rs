@@ -1,0 +1,180 @@
+//! Dispatches that are made in numbers: how fast, what each takes in Redis, and how soon a thousand
+//! that end together are gone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use greenroom::dispatch::Place;
+use greenroom::name::Name;
+use greenroom::store::keys::Shard;
+use greenroom::store::{AcquireRules, Commit, Store, Verdict};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::children::{AGENT, Child, Redis, body};
+use super::load::{Connection, Told, micros, post};
+use super::table::{Row, Table};
+
+const CONNECTIONS: usize = 64;
+/// How long the thousand have still to live when they are told to end together.
+const TTL_SECONDS: u32 = 3;
+
+fn place(room: usize) -> Place {
+    Place {
+        tenant: Name::default_tenant(),
+        room: Name::room(format!("room-{room}")).expect("a name"),
+        agent: Name::strict(AGENT).expect("a name"),
+    }
+}
+
+fn rules() -> AcquireRules {
+    AcquireRules {
+        ttl_seconds: 300,
+        return_policy: "reported",
+        provider: "simulated",
+        liveness_window: Duration::from_secs(600),
+        believed: Duration::from_secs(5),
+        join_deadline: Duration::from_secs(600),
+        claim: Duration::from_secs(4),
+    }
+}
+
+/// Live dispatches of as many rooms, made without a provider.
+pub(crate) async fn make_live(store: &Store, rooms: usize) {
+    for room in 0..rooms {
+        let (verdict, record) = store.acquire(&place(room), "", &rules()).await.expect("an answer");
+        assert_eq!(verdict, Verdict::Create);
+        let commit = Commit {
+            id: record.dispatch.id,
+            provider_id: "AD_of-a-bench",
+            agent_token: record.dispatch.token,
+            adopted: false,
+            join_deadline: Duration::from_secs(600),
+        };
+        store.commit(&place(room), record.dispatch.token, &commit).await.expect("a commit");
+    }
+}
+
+/// Calls the acquire script for so long, as many times at once.
+pub(crate) async fn acquire_at_once(store: &Store, at_once: usize, lasting: Duration) -> Told {
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for room in 0..at_once {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut told = Told::new(Duration::ZERO);
+            let (place, rules) = (place(room), rules());
+            while began.elapsed() < lasting {
+                let asked = Instant::now();
+                let (verdict, _) = store.acquire(&place, "", &rules).await.expect("an answer");
+                assert_eq!(verdict, Verdict::Reused);
+                told.latencies.record(micros(asked)).expect("in range");
+            }
+            told
+        });
+    }
+    let mut all = Told::new(lasting);
+    while let Some(done) = tasks.join_next().await {
+        all.latencies.add(done.expect("no panic").latencies).expect("in range");
+    }
+    all.took = began.elapsed();
+    all
+}
+
+/// Makes `wanted`, weighs them, and has `ending` of them end together.
+pub(crate) async fn create_and_end(wanted: usize, ending: usize) {
+    let redis = Redis::start().await;
+    let replica = Child::replica(&redis);
+    replica.until_ready("/readyz").await;
+    // The scripts are loaded, and the leader is elected.
+    make_over_http(&replica, "first", 1).await;
+    let (memory, replica_cpu, redis_cpu) = (redis.memory().await, replica.cpu(), redis.cpu().await);
+    let (told, ids) = make_over_http(&replica, "room", wanted).await;
+    let row = Row::new(&told).replica_cpu(replica.cpu() - replica_cpu, told.count());
+    let row = row.redis_cpu(redis.cpu().await - redis_cpu, told.count());
+    let mut table = Table::default();
+    table.push(row.named(&format!("creation, {wanted} rooms, {CONNECTIONS} connections, simulated provider")));
+    println!();
+    table.print();
+
+    let grown = redis.memory().await - memory;
+    let mut events = 0.0;
+    for shard in 0..32 {
+        events += redis.run::<Option<f64>>(&["MEMORY", "USAGE", &Shard(shard).events()]).await.unwrap_or_default();
+    }
+    let number = f64::from(u32::try_from(wanted).unwrap_or(u32::MAX));
+    println!("\n| memory of Redis per live dispatch, {wanted} made | bytes |\n|---|--:|");
+    println!("| all (`used_memory`) | {:.0} |", grown / number);
+    println!("| without the history of events, which is bounded | {:.0} |", (grown - events) / number);
+
+    let lags = end_together(&redis, &replica, &ids[..ending]).await;
+    let at = |quantile| lags.latencies.value_at_quantile(quantile);
+    println!("\n| {ending} that end together: from due to deleted | ms |\n|---|--:|");
+    println!("| p50 | {} |\n| p99 | {} |\n| last | {} |", at(0.5), at(0.99), lags.latencies.max());
+}
+
+/// Makes dispatches in rooms of their own, and gives their ids.
+async fn make_over_http(replica: &Child, prefix: &str, wanted: usize) -> (Told, Vec<String>) {
+    let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let (address, mut tasks) = (replica.address, JoinSet::new());
+    for _ in 0..CONNECTIONS {
+        let (next, prefix) = (Arc::clone(&next), prefix.to_owned());
+        tasks.spawn(async move {
+            let (mut told, mut ids) = (Told::new(Duration::ZERO), Vec::new());
+            let mut connection = Connection::open(address).await;
+            loop {
+                let room = next.fetch_add(1, Ordering::Relaxed);
+                if room >= wanted {
+                    return (told, ids);
+                }
+                let request = post(address, "/v1/dispatches", &body(&format!("{prefix}-{room}")));
+                let asked = Instant::now();
+                let answer: serde_json::Value =
+                    serde_json::from_slice(connection.exchange(&request).await).expect("JSON");
+                told.latencies.record(micros(asked)).expect("in range");
+                ids.push(answer["id"].as_str().expect("an id").to_owned());
+            }
+        });
+    }
+    let (mut all, mut ids) = (Told::new(Duration::ZERO), Vec::with_capacity(wanted));
+    while let Some(done) = tasks.join_next().await {
+        let (told, own) = done.expect("no panic");
+        all.latencies.add(told.latencies).expect("in range");
+        ids.extend(own);
+    }
+    all.took = began.elapsed();
+    (all, ids)
+}
+
+/// Gives dispatches the same time to live, and how late each was gone, in milliseconds of Redis's
+/// clock: when it was due, and when the history says that it ended.
+async fn end_together(redis: &Redis, replica: &Child, ids: &[String]) -> Told {
+    let mut due_ms = HashMap::new();
+    let mut connection = Connection::open(replica.address).await;
+    for id in ids {
+        let path = format!("/v1/dispatches/{id}/ttl");
+        let request = post(replica.address, &path, &format!(r#"{{"ttl_seconds":{TTL_SECONDS}}}"#));
+        let answer: serde_json::Value = serde_json::from_slice(connection.exchange(&request).await).expect("JSON");
+        let expiry = answer["ttl_expires_at"].as_str().expect("a time");
+        let expiry = chrono::DateTime::parse_from_rfc3339(expiry).expect("a time").timestamp_millis();
+        due_ms.insert(id.clone(), expiry);
+    }
+    let mut told = Told::new(Duration::ZERO);
+    let began = Instant::now();
+    while !due_ms.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} are still there", due_ms.len());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for shard in 0..32 {
+            let events: Vec<(String, HashMap<String, String>)> =
+                redis.run(&["XRANGE", &Shard(shard).events(), "-", "+"]).await;
+            for (_, event) in events.iter().filter(|(_, event)| event["state"] == "ended") {
+                let Some(due) = due_ms.remove(&event["id"]) else { continue };
+                let late = event["at"].parse::<i64>().expect("a time") - due;
+                told.latencies.record(u64::try_from(late).unwrap_or_default().max(1)).expect("in range");
+            }
+        }
+    }
+    told
+}

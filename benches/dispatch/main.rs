@@ -1,0 +1,97 @@
+//! What greenroom costs, beside the limits of the machine that it runs on: `make bench`.
+//!
+//! Replica, bare handler and redis-server are processes of their own, and the load comes from this
+//! one, all on the same machine. The provider is the replica's own simulation. `GREENROOM_BENCH_SECONDS`
+//! is how long each load lasts (3 without it). The table is Markdown, for `docs/performance.md`.
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot be set up ends, and prints a table")]
+
+use std::time::Duration;
+
+mod bare;
+mod children;
+mod dispatches;
+mod load;
+mod table;
+
+use children::{Child, Redis};
+use load::{Load, Shape};
+use table::{Row, Table};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The dispatches whose memory is measured, as many as are made at speed.
+const DISPATCHES: usize = 10_000;
+/// The dispatches that end together.
+const ENDING: usize = 1_000;
+/// The share of the most that was reached at which latency is told.
+const EASY: f64 = 0.7;
+
+#[tokio::main]
+async fn main() {
+    if let Ok(listen) = std::env::var(bare::LISTEN) {
+        return bare::serve(listen.parse().expect("an address")).await;
+    }
+    let seconds = std::env::var("GREENROOM_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let lasting = Duration::from_secs(seconds);
+    println!(
+        "\n{} cores, load from the same machine, {seconds} s a row\n",
+        std::thread::available_parallelism().map_or(0, usize::from)
+    );
+
+    let mut table = Table::default();
+    for connections in [1, 64] {
+        let limit = bare_handler(connections, lasting).await;
+        let script = bare_script(connections, lasting).await;
+        let reuse = reuse(connections, None, lasting).await;
+        let (most, reached) = (limit.per_second, reuse.per_second);
+        table.push(limit.named(&format!("limit: bare handler, {connections} connections")));
+        table.push(script.named(&format!("limit: acquire script alone, {connections} at once")));
+        table.push(reuse.compared_to(most).named(&format!("**reuse, {connections} connections**")));
+        if connections > 1 {
+            let easy = self::reuse(connections, Some(reached * EASY), lasting).await;
+            table.push(easy.named("reuse, 64 connections, 70 % of that, open loop"));
+        }
+    }
+    table.print();
+    dispatches::create_and_end(DISPATCHES, ENDING).await;
+}
+
+/// A handler without anything behind it, on the server that replicas use.
+async fn bare_handler(connections: usize, lasting: Duration) -> Row {
+    let bare = Child::bare();
+    bare.until_ready("/bare").await;
+    let request = load::post(bare.address, "/bare", &children::body("lobby"));
+    let load = Load { address: bare.address, requests: vec![request; connections] };
+    load.run(Shape::Closed, load::WARM_UP).await;
+    let before = bare.cpu();
+    let told = load.run(Shape::Closed, lasting).await;
+    Row::new(&told).replica_cpu(bare.cpu() - before, told.count())
+}
+
+/// The one call of the reuse path, with its keys and its answer read, from this process.
+async fn bare_script(at_once: usize, lasting: Duration) -> Row {
+    let redis = Redis::start().await;
+    let store = redis.store().await;
+    dispatches::make_live(&store, at_once).await;
+    let before = redis.cpu().await;
+    let told = dispatches::acquire_at_once(&store, at_once, lasting).await;
+    Row::new(&told).redis_cpu(redis.cpu().await - before, told.count())
+}
+
+/// `POST /v1/dispatches` on live dispatches, a room to each connection.
+async fn reuse(connections: usize, per_second: Option<f64>, lasting: Duration) -> Row {
+    let redis = Redis::start().await;
+    let replica = Child::replica(&redis);
+    replica.until_ready("/readyz").await;
+    let rooms = (0..connections).map(|n| format!("room-{n}"));
+    let requests: Vec<_> =
+        rooms.map(|room| load::post(replica.address, "/v1/dispatches", &children::body(&room))).collect();
+    let load = Load { address: replica.address, requests };
+    load.run(Shape::Closed, load::WARM_UP).await;
+    let (replica_before, redis_before) = (replica.cpu(), redis.cpu().await);
+    let shape = per_second.map_or(Shape::Closed, Shape::Open);
+    let told = load.run(shape, lasting).await;
+    let (replica_cpu, redis_cpu) = (replica.cpu() - replica_before, redis.cpu().await - redis_before);
+    Row::new(&told).replica_cpu(replica_cpu, told.count()).redis_cpu(redis_cpu, told.count())
+}

@@ -1,0 +1,116 @@
+//! The commands of an operator, as a shell sees them: what they print, and how they end.
+
+use crate::support::process::{own_address, run, settings};
+use crate::support::redis::TestRedis;
+use crate::support::stage::{AGENT, Stage, ask, client};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let mut stage = Stage::start().await;
+    let good = run(&["doctor"], &stage.settings).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    assert!(!good.out.contains("FAIL") && good.out.lines().all(|line| line.starts_with("ok ")), "{good:?}");
+
+    let keyless = run(&["doctor"], &stage.settings_without("GREENROOM_API_KEY")).await;
+    assert_eq!(keyless.code, Some(1));
+    assert!(keyless.out.contains("FAIL no API key: set GREENROOM_API_KEY"), "{keyless:?}");
+
+    stage.redis.run::<String>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let evicting = run(&["doctor"], &stage.settings).await;
+    assert_eq!(evicting.code, Some(1));
+    assert!(evicting.out.contains("FAIL maxmemory-policy allkeys-lru"), "{evicting:?}");
+    assert!(evicting.out.contains("CONFIG SET maxmemory-policy noeviction"), "{evicting:?}");
+    stage.redis.run::<String>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+
+    stage.set("LIVEKIT_API_SECRET", "not-the-secret-of-this-server-but-long-enough");
+    let secret = run(&["doctor"], &stage.settings).await;
+    assert_eq!(secret.code, Some(1));
+    assert!(secret.out.contains("FAIL LiveKit") && secret.out.contains("LIVEKIT_API_SECRET"), "{secret:?}");
+    assert!(!secret.out.contains("not-the-secret") && !secret.err.contains("not-the-secret"), "{secret:?}");
+
+    stage.set("REDIS_URL", &format!("redis://{}", own_address()));
+    let redis = run(&["doctor"], &stage.settings).await;
+    assert_eq!(redis.code, Some(1));
+    assert!(redis.out.contains("FAIL Redis") && redis.out.contains("REDIS_URL"), "{redis:?}");
+    assert!(redis.err.contains("2 of "), "LiveKit is checked as well: {redis:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_makes_the_schema_once() {
+    let redis = TestRedis::start().await;
+    let own = settings([("REDIS_URL", &redis.url()), ("GREENROOM_REDIS_SHARDS", "4")]);
+    let first = run(&["migrate"], &own).await;
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.out.contains("4 shards"), "{first:?}");
+    let second = run(&["migrate"], &own).await;
+    assert_eq!((second.code, &second.out), (Some(0), &first.out));
+    // A store keeps its shards, whatever the settings say later.
+    let third = run(&["migrate"], &settings([("REDIS_URL", &redis.url())])).await;
+    assert_eq!((third.code, &third.out), (Some(0), &first.out));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_names_what_redis_has_and_explain_says_why() {
+    let mut stage = Stage::start().await;
+    stage.set("GREENROOM_REDIS_SHARDS", "8");
+    let replica = stage.replica().await;
+    // The commands ask the store for its shards; the settings of whoever types need not say them.
+    let own = stage.settings_without("GREENROOM_REDIS_SHARDS");
+    let none = run(&["explain", "lobby"], &own).await;
+    assert_eq!(none.code, Some(0));
+    assert!(none.out.contains("no agent: nobody has asked for one"), "{none:?}");
+
+    let made = ask(&client(), &replica.url("/v1/dispatches"), "lobby").await.expect("an answer");
+    assert_eq!(made.status, 201);
+    let id = made.id();
+    let room = run(&["key", "room:lobby", &format!("room:lobby:{AGENT}"), &format!("dispatch:{id}")], &own).await;
+    assert_eq!(room.code, Some(0), "{room:?}");
+    let keys: Vec<&str> = room.out.lines().collect();
+    let found: Vec<String> = stage.redis.run(&["KEYS", keys[0]]).await;
+    assert_eq!(found, [keys[2]], "the pattern of the room finds its dispatch: {keys:?}");
+    assert_eq!(stage.redis.run::<String>(&["HGET", keys[2], "id"]).await, id);
+    assert_eq!(stage.redis.run::<u8>(&["EXISTS", keys[4]]).await, 1, "{keys:?}");
+
+    let why = run(&["explain", "lobby"], &own).await;
+    assert_eq!(why.code, Some(0));
+    assert!(why.out.contains("creating") && why.out.contains("asked") && why.out.contains(&id), "{why:?}");
+    assert!(!why.out.contains("no agent"), "{why:?}");
+
+    let nonsense = run(&["key", "lobby"], &own).await;
+    assert_eq!(nonsense.code, Some(1));
+    assert!(nonsense.err.contains("write room:NAME"), "{nonsense:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_does_not_exist_is_refused_with_the_nearest() {
+    for command in ["serve", "dev", "doctor", "migrate"] {
+        let ended = run(&[command], &settings([("GREENROOM_LISTN", "127.0.0.1:0")])).await;
+        assert_eq!(ended.code, Some(2), "{command}: {ended:?}");
+        assert!(
+            ended.err.contains("GREENROOM_LISTN") && ended.err.contains("did you mean GREENROOM_LISTEN?"),
+            "{ended:?}"
+        );
+        assert_eq!(ended.out, "", "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_refuses_to_start_without_what_it_needs() {
+    let stage = Stage::start().await;
+    let keyless = run(&["serve"], &stage.settings_without("GREENROOM_API_KEY")).await;
+    assert_eq!(keyless.code, Some(2), "{keyless:?}");
+    assert!(keyless.err.contains("GREENROOM_API_KEY"), "{keyless:?}");
+
+    let own = settings([("REDIS_URL", &stage.redis.url()), ("GREENROOM_API_KEY", "key")]);
+    let without_livekit = run(&["serve"], &own).await;
+    assert_eq!(without_livekit.code, Some(2), "{without_livekit:?}");
+    for name in ["LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"] {
+        assert!(without_livekit.err.contains(name), "{without_livekit:?}");
+    }
+
+    let mut own = stage.settings_without("REDIS_URL");
+    own.push(("REDIS_URL".to_owned(), format!("redis://{}", own_address())));
+    let without_redis = run(&["serve"], &own).await;
+    assert_eq!(without_redis.code, Some(1), "{without_redis:?}");
+    assert!(without_redis.err.contains("greenroom: Redis: "), "{without_redis:?}");
+}
