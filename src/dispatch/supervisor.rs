@@ -67,7 +67,7 @@ impl Core {
         match judgement {
             Judgement::Well => {
                 if let Some(ours) = ours.filter(|_| seen.agent_here) {
-                    self.show_out_strangers(ours, &look, room).await;
+                    self.show_out_strangers(ours, &look, &dispatch.place).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
             }
@@ -79,17 +79,24 @@ impl Core {
         }
     }
 
-    /// Removes agents of our agent's name that are not ours: LiveKit lets an agent join whose dispatch
-    /// was deleted before its job was listed. Only where ours is known by its own identity.
-    async fn show_out_strangers(&self, ours: &ProviderDispatch, look: &Look, room: &str) {
+    /// Removes dispatches and agents of our agent's name that are not ours: a creation may come to pass
+    /// long after its maker was replaced, and LiveKit lets an agent join whose dispatch was deleted before
+    /// its job was listed. Only where ours is known by its own identity.
+    async fn show_out_strangers(&self, ours: &ProviderDispatch, look: &Look, place: &Place) {
         if !is_accepted(ours) {
             return;
+        }
+        let room = place.room.as_str();
+        let dispatches = look.dispatches.iter().flatten().filter(|other| other.agent == ours.agent);
+        for stray in dispatches.filter(|other| other.id != ours.id) {
+            let removed = self.remove(place, &stray.id).await;
+            tracing::warn!(room = %place.room.encoded(), stray = stray.id, removed = removed.is_ok(), "a second dispatch was in the room");
         }
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         for stranger in named.filter(|agent| !ours.job_identities.contains(&agent.identity)) {
             let removed =
                 self.provider_call("remove_agent", self.provider.remove_agent(room, &stranger.identity)).await;
-            tracing::warn!(room, agent = ours.agent, removed = removed.is_ok(), "a second agent was in the room");
+            tracing::warn!(room = %place.room.encoded(), agent = ours.agent, removed = removed.is_ok(), "a second agent was in the room");
         }
     }
 
