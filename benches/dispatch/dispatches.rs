@@ -34,9 +34,9 @@ fn rules() -> AcquireRules {
         ttl_seconds: 300,
         return_policy: "reported",
         provider: "simulated",
-        liveness_window: Duration::from_secs(600),
+        liveness_window: Duration::from_mins(10),
         believed: Duration::from_secs(5),
-        join_deadline: Duration::from_secs(600),
+        join_deadline: Duration::from_mins(10),
         claim: Duration::from_secs(4),
     }
 }
@@ -51,7 +51,7 @@ pub(crate) async fn make_live(store: &Store, rooms: usize) {
             provider_id: "AD_of-a-bench",
             agent_token: record.dispatch.token,
             adopted: false,
-            join_deadline: Duration::from_secs(600),
+            join_deadline: Duration::from_mins(10),
         };
         store.commit(&place(room), record.dispatch.token, &commit).await.expect("a commit");
     }
@@ -164,7 +164,7 @@ async fn end_together(redis: &Redis, replica: &Child, ids: &[String]) -> Told {
     let mut told = Told::new(Duration::ZERO);
     let began = Instant::now();
     while !due_ms.is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{} are still there", due_ms.len());
+        assert!(began.elapsed() < Duration::from_mins(1), "{} are still there", due_ms.len());
         tokio::time::sleep(Duration::from_millis(500)).await;
         for shard in 0..32 {
             let events: Vec<(String, HashMap<String, String>)> =

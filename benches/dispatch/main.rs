@@ -3,7 +3,12 @@
 //! Replica, bare handler and redis-server are processes of their own, and the load comes from this
 //! one, all on the same machine. The provider is the replica's own simulation. `GREENROOM_BENCH_SECONDS`
 //! is how long each load lasts (3 without it). The table is Markdown, for `docs/performance.md`.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot be set up ends, and prints a table")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot be set up ends, and prints a table"
+)]
 
 use std::time::Duration;
 

@@ -39,12 +39,14 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
-    /// An answer, and whether one of those who share it has taken its claim.
-    waiting: Waiting<Result<(Verdict, Record, Arc<AtomicBool>), DispatchError>>,
+    waiting: Waiting<Result<Shared, DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
 }
+
+/// An answer for several callers, and whether one of them has taken the claim that came with it.
+type Shared = (Verdict, Record, Arc<AtomicBool>);
 
 impl std::fmt::Debug for Dispatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
