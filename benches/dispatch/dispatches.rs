@@ -111,7 +111,6 @@ pub(crate) async fn create_and_end(wanted: usize, ending: usize) {
 
     let lags = end_together(&redis, &replica, &ids[..ending]).await;
     let at = |quantile| lags.latencies.value_at_quantile(quantile);
-    println!("\n| {ending} that end together: from due to deleted | ms |\n|---|--:|");
     println!("| p50 | {} |\n| p99 | {} |\n| last | {} |", at(0.5), at(0.99), lags.latencies.max());
 }
 
@@ -161,6 +160,12 @@ async fn end_together(redis: &Redis, replica: &Child, ids: &[String]) -> Told {
         let expiry = chrono::DateTime::parse_from_rfc3339(expiry).expect("a time").timestamp_millis();
         due_ms.insert(id.clone(), expiry);
     }
+    let (first, last) = (due_ms.values().min().copied(), due_ms.values().max().copied());
+    let spread_ms = last.unwrap_or_default() - first.unwrap_or_default();
+    println!(
+        "\n| {} that end together, all due within {spread_ms} ms: from due to deleted | ms |\n|---|--:|",
+        ids.len()
+    );
     let mut told = Told::new(Duration::ZERO);
     let began = Instant::now();
     while !due_ms.is_empty() {
