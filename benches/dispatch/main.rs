@@ -50,9 +50,9 @@ async fn main() {
         let script = bare_script(connections, lasting).await;
         let reuse = reuse(connections, None, lasting).await;
         let (most, reached) = (limit.per_second, reuse.per_second);
-        table.push(limit.named(&format!("limit: bare handler, {connections} connections")));
+        table.push(limit.named(&format!("limit: bare handler, {}", plural(connections))));
         table.push(script.named(&format!("limit: acquire script alone, {connections} at once")));
-        table.push(reuse.compared_to(most).named(&format!("**reuse, {connections} connections**")));
+        table.push(reuse.compared_to(most).named(&format!("**reuse, {}**", plural(connections))));
         if connections > 1 {
             let easy = self::reuse(connections, Some(reached * EASY), lasting).await;
             table.push(easy.named("reuse, 64 connections, 70 % of that, open loop"));
@@ -60,6 +60,10 @@ async fn main() {
     }
     table.print();
     dispatches::create_and_end(DISPATCHES, ENDING).await;
+}
+
+fn plural(connections: usize) -> String {
+    if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") }
 }
 
 /// A handler without anything behind it, on the server that replicas use.
