@@ -140,12 +140,17 @@ impl Making<'_> {
         let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
         let created = core.provider_call("create", create).await?;
         match self.commit(&created, Some(token), false).await {
-            Ok(committed) => Ok(committed),
-            Err(error @ (TryError::Lost | TryError::Store(StoreError::Refused(_)))) => {
+            Err(TryError::Lost) => {
                 core.undo(place, &created.id).await;
-                Err(error)
+                Err(TryError::Lost)
             }
-            Err(error) => Err(error),
+            Err(TryError::Store(StoreError::Refused(Refusal::Tombstoned))) => {
+                core.undo(place, &created.id).await;
+                // Somebody who ended the dispatch before this one found it first: the next try makes another.
+                let detail = "what was made was deleted by another replica".to_owned();
+                Err(TryError::Provider(ProviderError::Unavailable { detail }))
+            }
+            committed => committed,
         }
     }
 

@@ -39,14 +39,21 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
-    waiting: Waiting<Result<Shared, DispatchError>>,
+    waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
 }
 
-/// An answer for several callers, and whether one of them has taken the claim that came with it.
-type Shared = (Verdict, Record, Arc<AtomicBool>);
+/// Where a caller stands after a question.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
+enum Turn {
+    /// It has its answer.
+    Decided(Acquired),
+    /// Somebody else is at it: it asks again.
+    Again,
+}
 
 impl std::fmt::Debug for Dispatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,35 +127,21 @@ impl Dispatches {
     async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
         let deadline = Instant::now() + request.patience;
         let mut pending = None;
-        loop {
+        while pending.is_none() || Instant::now() < deadline {
             let (verdict, record) = self.ask(&request).await?;
-            let (verdict, record) = if verdict == Verdict::Wait {
-                pending = Some(record.dispatch.clone());
-                match tokio::time::timeout_at(deadline, self.wait_and_ask(&request, &record)).await {
-                    Ok(asked) => asked?,
-                    Err(_) => break,
+            pending = Some(record.dispatch.clone());
+            let next = async {
+                if verdict == Verdict::Wait {
+                    self.wait_with_others(&request, &record).await
+                } else {
+                    self.follow(verdict, record).await
                 }
-            } else {
-                (verdict, record)
             };
-            match verdict {
-                Verdict::Reused => return Ok(Acquired::Reused(record.dispatch)),
-                Verdict::Failed => return Err(failure::held(&record)),
-                Verdict::Wait => pending = Some(record.dispatch),
-                Verdict::Create | Verdict::Verify => {
-                    let id = record.dispatch.clone();
-                    match tokio::time::timeout_at(deadline, self.work_on(verdict, record)).await {
-                        Ok(Err(DispatchError::Timeout { .. })) if Instant::now() < deadline => {}
-                        Ok(done) => return done,
-                        Err(_) => {
-                            pending = Some(id);
-                            break;
-                        }
-                    }
-                }
-            }
-            if Instant::now() >= deadline {
-                break;
+            match tokio::time::timeout_at(deadline, next).await {
+                Ok(Ok(Turn::Decided(acquired))) => return Ok(acquired),
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Turn::Again)) => {}
+                Err(_) => break,
             }
         }
         pending.map(Acquired::Pending).ok_or_else(|| self.claim_lost())
@@ -159,8 +152,24 @@ impl Dispatches {
         Ok(self.store.acquire(&request.place, &request.metadata, &rules).await?)
     }
 
-    /// Waits until the place's claim is over, together with all others of this replica, and asks again.
-    async fn wait_and_ask(&self, request: &Acquire, record: &Record) -> Result<(Verdict, Record), DispatchError> {
+    /// Does what the script's answer asks for.
+    async fn follow(&self, verdict: Verdict, record: Record) -> Result<Turn, DispatchError> {
+        match verdict {
+            Verdict::Reused => Ok(Turn::Decided(Acquired::Reused(record.dispatch))),
+            Verdict::Failed => Err(failure::held(&record)),
+            Verdict::Wait => Ok(Turn::Again),
+            Verdict::Create | Verdict::Verify => match self.work_on(verdict, record).await {
+                Ok(acquired) => Ok(Turn::Decided(acquired)),
+                // The claim was lost: somebody else is at it.
+                Err(DispatchError::Timeout { .. }) => Ok(Turn::Again),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Waits until the place's claim is over, together with all others of this replica; then one asks
+    /// again for all. Where that makes a dispatch, one of them is told that it was made.
+    async fn wait_with_others(&self, request: &Acquire, record: &Record) -> Result<Turn, DispatchError> {
         let name = Store::hint_name(&request.place);
         let claim_left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
         let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
@@ -168,16 +177,15 @@ impl Dispatches {
         let (this, request) = (self.clone(), request.clone());
         let question = move || async move {
             let (verdict, record) = this.ask(&request).await?;
-            Ok((verdict, record, Arc::new(AtomicBool::new(false))))
+            Ok((this.follow(verdict, record).await?, Arc::new(AtomicBool::new(false))))
         };
-        let (verdict, record, taken) = self.waiting.join(&name, signal, question).await?;
-        // The answer is shared, the claim that may come with it is not: one of us does its work, and for
-        // the others the place is claimed.
-        let claims = matches!(verdict, Verdict::Create | Verdict::Verify);
-        if claims && taken.swap(true, Ordering::SeqCst) {
-            return Ok((Verdict::Wait, record));
-        }
-        Ok((verdict, record))
+        let (turn, was_told) = self.waiting.join(&name, signal, question).await?;
+        Ok(match turn {
+            Turn::Decided(Acquired::Created(dispatch)) if was_told.swap(true, Ordering::SeqCst) => {
+                Turn::Decided(Acquired::Reused(dispatch))
+            }
+            turn => turn,
+        })
     }
 
     /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.

@@ -66,8 +66,8 @@ impl Core {
             };
         match judgement {
             Judgement::Well => {
-                if let Some(ours) = ours.filter(|_| seen.agent_here) {
-                    self.show_out_strangers(ours, &look, &dispatch.place).await;
+                if let Some(ours) = ours {
+                    self.show_out_strangers(&record.dispatch.place, ours, &look).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
             }
@@ -79,24 +79,22 @@ impl Core {
         }
     }
 
-    /// Removes dispatches and agents of our agent's name that are not ours: a creation may come to pass
-    /// long after its maker was replaced, and LiveKit lets an agent join whose dispatch was deleted before
-    /// its job was listed. Only where ours is known by its own identity.
-    async fn show_out_strangers(&self, ours: &ProviderDispatch, look: &Look, place: &Place) {
-        if !is_accepted(ours) {
-            return;
-        }
+    /// Removes what serves the place beside ours: a dispatch that came to pass after its maker was lost,
+    /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
+    /// listed yet). What fails here is met again at the next look.
+    async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
         let room = place.room.as_str();
-        let dispatches = look.dispatches.iter().flatten().filter(|other| other.agent == ours.agent);
-        for stray in dispatches.filter(|other| other.id != ours.id) {
-            let removed = self.remove(place, &stray.id).await;
-            tracing::warn!(room = %place.room.encoded(), stray = stray.id, removed = removed.is_ok(), "a second dispatch was in the room");
+        let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
+        for other in same_agent.filter(|found| found.id != ours.id) {
+            let removed = self.remove(place, &other.id).await;
+            tracing::warn!(room = %place.room.encoded(), provider_id = other.id, removed = removed.is_ok(), "a second dispatch was in the room");
         }
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
-        for stranger in named.filter(|agent| !ours.job_identities.contains(&agent.identity)) {
-            let removed =
-                self.provider_call("remove_agent", self.provider.remove_agent(room, &stranger.identity)).await;
-            tracing::warn!(room = %place.room.encoded(), agent = ours.agent, removed = removed.is_ok(), "a second agent was in the room");
+        // Where ours is not known by its identity yet, it may be any of them.
+        for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
+            let remove = self.provider.remove_agent(room, &other.identity);
+            let removed = self.provider_call("remove_agent", remove).await;
+            tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
 

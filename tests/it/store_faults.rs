@@ -1,6 +1,6 @@
 //! Faults of Redis: an error of a script leaves every key byte for byte as it was.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 

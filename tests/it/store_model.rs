@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 mod ops;
 mod rules;
 
-use self::ops::{Op, op};
+use self::ops::{Op, op, pick, sids};
 use self::rules::check_fields;
 use crate::support::scene::{CLAIM, HOLD, JOIN_DEADLINE, Scene, TERM, person};
 
@@ -39,16 +39,12 @@ struct World<'a> {
     /// Agents that were ever made: place, id, token, the provider's id.
     made: Vec<(usize, DispatchId, u64, String)>,
     people: BTreeSet<String>,
-    gone: BTreeSet<String>,
+    /// Who left, and when, in seconds: whoever told us of their coming did so before.
+    gone: BTreeMap<String, u64>,
     next: u32,
 }
 
 type Step = Result<(), TestCaseError>;
-
-/// The element that a small number chooses: the newest first.
-fn pick<T: Clone>(all: &[T], n: usize) -> Option<T> {
-    (!all.is_empty()).then(|| all[all.len() - 1 - n % all.len()].clone())
-}
 
 /// Refusals are part of the game; anything else is a failure of the store.
 fn allowed<T>(answer: Result<T, StoreError>) -> Result<Option<T>, TestCaseError> {
@@ -131,20 +127,22 @@ impl World<'_> {
             Op::Joined { sid, late } => {
                 let sid = format!("PA_{sid}");
                 let kind = NoticeKind::PersonJoined(person(&sid, self.scene.now() / 1000));
-                if self.notice(kind, *late).await? > 0 && !late && !self.gone.contains(&sid) {
+                let gone_at = self.gone.get(&sid).copied();
+                let happened_at = gone_at.unwrap_or_else(|| self.second(*late));
+                if self.notice(kind, happened_at).await? > 0 && !late && gone_at.is_none() {
                     self.people.insert(sid);
                 }
             }
             Op::Left { sid, late } => {
                 let sid = format!("PA_{sid}");
                 let kind = NoticeKind::PersonLeft(person(&sid, self.scene.now() / 1000));
-                if self.notice(kind, *late).await? > 0 {
+                if self.notice(kind, self.second(*late)).await? > 0 {
                     self.people.remove(&sid);
-                    self.gone.insert(sid);
+                    self.gone.entry(sid).or_insert(self.scene.now() / 1000);
                 }
             }
             Op::Look => {
-                self.notice(NoticeKind::AgentChanged, false).await?;
+                self.notice(NoticeKind::AgentChanged, self.second(false)).await?;
             }
             Op::Tombstone { made } => {
                 let Some((agent, _, _, provider_id)) = pick(&self.made, *made) else { return Ok(()) };
@@ -155,23 +153,27 @@ impl World<'_> {
                     self.take(&due.record)?;
                 }
             }
-            Op::Round { here, room, people, adopted } => {
-                for due in self.scene.due().await {
-                    self.take(&due.record)?;
-                    let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
-                    if due.kind == DueKind::Check {
-                        self.observe(&due.record, *here, *room, &sids(*people), false).await?;
-                    }
-                    match self.claim_of(place).await.as_deref() {
-                        Some("end") => drop(allowed(store.ended(place, token).await)?),
-                        Some(_) => self.make(&due.record, *adopted).await?,
-                        None => {}
-                    }
-                }
-            }
+            Op::Round { here, room, people, adopted } => self.round(*here, *room, &sids(*people), *adopted).await?,
             Op::Scan => drop(self.scene.scan_beats().await),
             Op::Forget => drop(allowed(store.reap_store(self.scene.keys().shard, TERM, 10).await)?),
             Op::Pass { ms } => self.scene.pass(Duration::from_millis(*ms)),
+        }
+        Ok(())
+    }
+
+    /// Claims what is due, and does it.
+    async fn round(&mut self, here: bool, room: bool, people: &[String], adopted: bool) -> Step {
+        for due in self.scene.due().await {
+            self.take(&due.record)?;
+            let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
+            if due.kind == DueKind::Check {
+                self.observe(&due.record, here, room, people, false).await?;
+            }
+            match self.claim_of(place).await.as_deref() {
+                Some("end") => drop(allowed(self.scene.store.ended(place, token).await)?),
+                Some(_) => self.make(&due.record, adopted).await?,
+                None => {}
+            }
         }
         Ok(())
     }
@@ -213,7 +215,10 @@ impl World<'_> {
 
     async fn observe(&mut self, record: &Record, here: bool, room: bool, people: &[String], wanted: bool) -> Step {
         let place = &record.dispatch.place;
-        let listed: Vec<_> = people.iter().map(|sid| person(sid, self.scene.now() / 1000)).collect();
+        // A look may show who has just left, not who left minutes ago.
+        let now = self.scene.now() / 1000;
+        let shown = people.iter().filter(|sid| self.gone.get(*sid).is_none_or(|&gone_at| now - gone_at < 60));
+        let listed: Vec<_> = shown.map(|sid| person(sid, now)).collect();
         let seen = Observation {
             looked_at_ms: record.now_ms,
             room_exists: room,
@@ -232,10 +237,12 @@ impl World<'_> {
             if !again {
                 self.people =
                     self.scene.run::<Vec<String>>(&["HKEYS", &self.scene.keys().people()]).await.into_iter().collect();
-                let ghost = self.people.iter().find(|sid| self.gone.contains(*sid));
+                let ghost = self.people.iter().find(|sid| self.gone.contains_key(*sid));
                 prop_assert_eq!(ghost, None, "a ghost");
                 let left: Vec<String> = self.scene.run(&["ZRANGE", &self.scene.keys().left(), "0", "-1"]).await;
-                self.gone.extend(left);
+                for sid in left {
+                    self.gone.entry(sid).or_insert(self.scene.now() / 1000);
+                }
             }
         }
         Ok(())
@@ -246,8 +253,12 @@ impl World<'_> {
         self.scene.run(&["HGET", &keys.dispatch(), "claim"]).await
     }
 
-    async fn notice(&self, kind: NoticeKind, late: bool) -> Result<u64, TestCaseError> {
-        let happened_at = self.scene.now() / 1000 - if late { 3600 } else { 0 };
+    /// When something happened that is told now, or an hour late.
+    fn second(&self, late: bool) -> u64 {
+        self.scene.now() / 1000 - if late { 3600 } else { 0 }
+    }
+
+    async fn notice(&self, kind: NoticeKind, happened_at: u64) -> Result<u64, TestCaseError> {
         self.scene.try_notice(kind, happened_at).await.map_err(|error| TestCaseError::fail(error.to_string()))
     }
 
@@ -336,8 +347,9 @@ impl World<'_> {
         let (place, token) = (&due.record.dispatch.place, due.record.dispatch.token);
         self.take(&due.record)?;
         match due.kind {
-            // Where people are known to be there, an agent is dispatched for them, and looked after.
-            DueKind::Create if !self.people.is_empty() => {
+            // It is tried for as long as people are known to be there, or the time to live was
+            // cancelled: until the provider works again.
+            DueKind::Create if !self.people.is_empty() || self.known[self.agent_of(place)].ttl_by_hand => {
                 self.make(&due.record, false).await?;
             }
             DueKind::Create => {
@@ -354,10 +366,6 @@ impl World<'_> {
     }
 }
 
-fn sids(bits: u8) -> Vec<String> {
-    (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("PA_{n}")).collect()
-}
-
 async fn play(scene: &Scene, ops: &[Op]) -> Step {
     scene.run::<()>(&["FLUSHALL"]).await;
     scene.restart_time();
@@ -368,7 +376,7 @@ async fn play(scene: &Scene, ops: &[Op]) -> Step {
         held: Vec::new(),
         made: Vec::new(),
         people: BTreeSet::new(),
-        gone: BTreeSet::new(),
+        gone: BTreeMap::new(),
         next: 0,
     };
     for op in ops {

@@ -141,6 +141,20 @@ async fn a_closed_room_ends_it() {
 }
 
 #[tokio::test]
+async fn who_comes_during_a_look_keeps_it_alive_whatever_the_look_shows() {
+    let scene = Scene::open().await;
+    scene.make("AD_1").await;
+    scene.look(&Look::agent_and(&[])).await;
+    scene.pass(Duration::from_mins(5));
+    let claimed = scene.claim_check().await;
+    scene.pass(Duration::from_millis(10));
+    scene.joined("PA_1").await;
+    let (judgement, record) = scene.observe(&claimed, &Look::default()).await.expect("a judgement");
+    assert_eq!(judgement, Judgement::Redispatch);
+    assert_eq!(record.dispatch.ttl_expires_at_ms, None);
+}
+
+#[tokio::test]
 async fn who_asks_while_the_agent_is_gone_gets_another_under_a_new_id() {
     let scene = Scene::open().await;
     let made = scene.make("AD_1").await;

@@ -93,3 +93,13 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|ms| Op::Pass { ms }),
     ]
 }
+
+/// The element that a small number chooses: the newest first.
+pub(super) fn pick<T: Clone>(all: &[T], n: usize) -> Option<T> {
+    (!all.is_empty()).then(|| all[all.len() - 1 - n % all.len()].clone())
+}
+
+/// The people that the bits stand for.
+pub(super) fn sids(bits: u8) -> Vec<String> {
+    (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("PA_{n}")).collect()
+}

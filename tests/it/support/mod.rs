@@ -4,8 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod answer;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod replica;
 pub(crate) mod scene;
 pub(crate) mod stage;
 

@@ -41,6 +41,21 @@ impl TestRedis {
         self.until_ready().await;
     }
 
+    /// The same, but with all that is there now kept.
+    pub(crate) async fn restart_full(&mut self, down: Duration) {
+        self.run::<()>(&["SAVE"]).await;
+        self.restart_empty(down).await;
+    }
+
+    /// Stops the process for so long (SIGSTOP, SIGCONT): it answers nothing, and forgets nothing.
+    pub(crate) async fn pause(&self, down: Duration) {
+        for (signal, then) in [("-STOP", down), ("-CONT", Duration::ZERO)] {
+            let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+            tokio::time::sleep(then).await;
+        }
+    }
+
     async fn until_ready(&mut self) {
         let client = self.client();
         super::eventually("redis-server answers", async || {
