@@ -12,7 +12,7 @@ const KEY: &str = "a-key-of-a-bench";
 /// The agent that is asked for.
 pub(crate) const AGENT: &str = "guide";
 /// The unit of `/proc/<pid>/stat`: a hundredth of a second on Linux.
-const TICK: Duration = Duration::from_millis(10);
+const TICK_SECONDS: f64 = 0.01;
 
 /// A child process that listens; dropping it kills it.
 pub(crate) struct Child {
@@ -77,13 +77,13 @@ impl Child {
         panic!("{url} does not answer");
     }
 
-    /// What it has used of a processor.
-    pub(crate) fn cpu(&self) -> Duration {
+    /// What it has used of a processor, in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it runs");
         // The name in brackets may hold anything; user and system time are the 12th and 13th after it.
         let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).expect("fields");
         let ticks: u32 = fields.skip(11).take(2).map(|field| field.parse::<u32>().unwrap_or_default()).sum();
-        TICK * ticks
+        TICK_SECONDS * f64::from(ticks)
     }
 }
 
@@ -144,9 +144,9 @@ impl Redis {
         value.and_then(|value| value.trim().parse().ok()).expect("a number")
     }
 
-    /// What it has used of a processor.
-    pub(crate) async fn cpu(&self) -> Duration {
-        Duration::from_secs_f64(self.info("used_cpu_user").await + self.info("used_cpu_sys").await)
+    /// What it has used of a processor, in seconds.
+    pub(crate) async fn cpu(&self) -> f64 {
+        self.info("used_cpu_user").await + self.info("used_cpu_sys").await
     }
 
     /// The memory that it has in use, in bytes.

@@ -10,6 +10,7 @@ use greenroom::dispatch::Place;
 use greenroom::name::Name;
 use greenroom::store::keys::Shard;
 use greenroom::store::{AcquireRules, Commit, Store, Verdict};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use super::table::{Row, Table};
 
 const CONNECTIONS: usize = 64;
 /// How long the thousand have still to live when they are told to end together.
-const TTL_SECONDS: u32 = 3;
+const TTL_SECONDS: u32 = 5;
 
 fn place(room: usize) -> Place {
     Place {
@@ -34,9 +35,9 @@ fn rules() -> AcquireRules {
         ttl_seconds: 300,
         return_policy: "reported",
         provider: "simulated",
-        liveness_window: Duration::from_secs(600),
+        liveness_window: Duration::from_mins(10),
         believed: Duration::from_secs(5),
-        join_deadline: Duration::from_secs(600),
+        join_deadline: Duration::from_mins(10),
         claim: Duration::from_secs(4),
     }
 }
@@ -51,7 +52,7 @@ pub(crate) async fn make_live(store: &Store, rooms: usize) {
             provider_id: "AD_of-a-bench",
             agent_token: record.dispatch.token,
             adopted: false,
-            join_deadline: Duration::from_secs(600),
+            join_deadline: Duration::from_mins(10),
         };
         store.commit(&place(room), record.dispatch.token, &commit).await.expect("a commit");
     }
@@ -111,60 +112,69 @@ pub(crate) async fn create_and_end(wanted: usize, ending: usize) {
 
     let lags = end_together(&redis, &replica, &ids[..ending]).await;
     let at = |quantile| lags.latencies.value_at_quantile(quantile);
-    println!("\n| {ending} that end together: from due to deleted | ms |\n|---|--:|");
     println!("| p50 | {} |\n| p99 | {} |\n| last | {} |", at(0.5), at(0.99), lags.latencies.max());
 }
 
 /// Makes dispatches in rooms of their own, and gives their ids.
 async fn make_over_http(replica: &Child, prefix: &str, wanted: usize) -> (Told, Vec<String>) {
-    let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-    let (address, mut tasks) = (replica.address, JoinSet::new());
+    let ask = |room| post(replica.address, "/v1/dispatches", &body(&format!("{prefix}-{room}")));
+    let (told, answers) = exchange_all(replica, (0..wanted).map(ask).collect()).await;
+    (told, answers.iter().map(|answer| text(answer, "id")).collect())
+}
+
+fn text(answer: &Value, field: &str) -> String {
+    answer[field].as_str().expect("a text").to_owned()
+}
+
+/// Sends all requests over some connections, and gives the answers.
+async fn exchange_all(replica: &Child, requests: Vec<Vec<u8>>) -> (Told, Vec<Value>) {
+    let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
+    let (address, began, mut tasks) = (replica.address, Instant::now(), JoinSet::new());
     for _ in 0..CONNECTIONS {
-        let (next, prefix) = (Arc::clone(&next), prefix.to_owned());
+        let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
         tasks.spawn(async move {
-            let (mut told, mut ids) = (Told::new(Duration::ZERO), Vec::new());
+            let (mut told, mut answers) = (Told::new(Duration::ZERO), Vec::new());
             let mut connection = Connection::open(address).await;
-            loop {
-                let room = next.fetch_add(1, Ordering::Relaxed);
-                if room >= wanted {
-                    return (told, ids);
-                }
-                let request = post(address, "/v1/dispatches", &body(&format!("{prefix}-{room}")));
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let asked = Instant::now();
-                let answer: serde_json::Value =
-                    serde_json::from_slice(connection.exchange(&request).await).expect("JSON");
+                let answer = connection.exchange(request).await;
                 told.latencies.record(micros(asked)).expect("in range");
-                ids.push(answer["id"].as_str().expect("an id").to_owned());
+                answers.push(serde_json::from_slice(answer).expect("JSON"));
             }
+            (told, answers)
         });
     }
-    let (mut all, mut ids) = (Told::new(Duration::ZERO), Vec::with_capacity(wanted));
+    let (mut all, mut answers) = (Told::new(Duration::ZERO), Vec::with_capacity(requests.len()));
     while let Some(done) = tasks.join_next().await {
         let (told, own) = done.expect("no panic");
         all.latencies.add(told.latencies).expect("in range");
-        ids.extend(own);
+        answers.extend(own);
     }
     all.took = began.elapsed();
-    (all, ids)
+    (all, answers)
 }
 
 /// Gives dispatches the same time to live, and how late each was gone, in milliseconds of Redis's
 /// clock: when it was due, and when the history says that it ended.
 async fn end_together(redis: &Redis, replica: &Child, ids: &[String]) -> Told {
-    let mut due_ms = HashMap::new();
-    let mut connection = Connection::open(replica.address).await;
-    for id in ids {
-        let path = format!("/v1/dispatches/{id}/ttl");
-        let request = post(replica.address, &path, &format!(r#"{{"ttl_seconds":{TTL_SECONDS}}}"#));
-        let answer: serde_json::Value = serde_json::from_slice(connection.exchange(&request).await).expect("JSON");
-        let expiry = answer["ttl_expires_at"].as_str().expect("a time");
-        let expiry = chrono::DateTime::parse_from_rfc3339(expiry).expect("a time").timestamp_millis();
-        due_ms.insert(id.clone(), expiry);
-    }
+    let arm = format!(r#"{{"ttl_seconds":{TTL_SECONDS}}}"#);
+    let arm = |id: &String| post(replica.address, &format!("/v1/dispatches/{id}/ttl"), &arm);
+    let (_, answers) = exchange_all(replica, ids.iter().map(arm).collect()).await;
+    let due = |answer: &Value| {
+        let expiry = chrono::DateTime::parse_from_rfc3339(&text(answer, "ttl_expires_at")).expect("a time");
+        (text(answer, "id"), expiry.timestamp_millis())
+    };
+    let mut due_ms: HashMap<String, i64> = answers.iter().map(due).collect();
+    let (first, last) = (due_ms.values().min().copied(), due_ms.values().max().copied());
+    let spread_ms = last.unwrap_or_default() - first.unwrap_or_default();
+    println!(
+        "\n| {} that end together, all due within {spread_ms} ms: from due to deleted | ms |\n|---|--:|",
+        ids.len()
+    );
     let mut told = Told::new(Duration::ZERO);
     let began = Instant::now();
     while !due_ms.is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{} are still there", due_ms.len());
+        assert!(began.elapsed() < Duration::from_mins(1), "{} are still there", due_ms.len());
         tokio::time::sleep(Duration::from_millis(500)).await;
         for shard in 0..32 {
             let events: Vec<(String, HashMap<String, String>)> =

@@ -3,7 +3,12 @@
 //! Replica, bare handler and redis-server are processes of their own, and the load comes from this
 //! one, all on the same machine. The provider is the replica's own simulation. `GREENROOM_BENCH_SECONDS`
 //! is how long each load lasts (3 without it). The table is Markdown, for `docs/performance.md`.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot be set up ends, and prints a table")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot be set up ends, and prints a table"
+)]
 
 use std::time::Duration;
 
@@ -45,9 +50,9 @@ async fn main() {
         let script = bare_script(connections, lasting).await;
         let reuse = reuse(connections, None, lasting).await;
         let (most, reached) = (limit.per_second, reuse.per_second);
-        table.push(limit.named(&format!("limit: bare handler, {connections} connections")));
+        table.push(limit.named(&format!("limit: bare handler, {}", plural(connections))));
         table.push(script.named(&format!("limit: acquire script alone, {connections} at once")));
-        table.push(reuse.compared_to(most).named(&format!("**reuse, {connections} connections**")));
+        table.push(reuse.compared_to(most).named(&format!("**reuse, {}**", plural(connections))));
         if connections > 1 {
             let easy = self::reuse(connections, Some(reached * EASY), lasting).await;
             table.push(easy.named("reuse, 64 connections, 70 % of that, open loop"));
@@ -55,6 +60,10 @@ async fn main() {
     }
     table.print();
     dispatches::create_and_end(DISPATCHES, ENDING).await;
+}
+
+fn plural(connections: usize) -> String {
+    if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") }
 }
 
 /// A handler without anything behind it, on the server that replicas use.

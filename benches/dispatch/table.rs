@@ -1,7 +1,5 @@
 //! The table, in Markdown.
 
-use std::time::Duration;
-
 use super::load::Told;
 
 /// A line of the table.
@@ -20,9 +18,9 @@ fn exact(number: u64) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// Microseconds of a processor for each of `count`.
-fn each_us(cpu: Duration, count: u64) -> f64 {
-    cpu.as_secs_f64() * 1e6 / exact(count.max(1))
+/// Microseconds of a processor for each of `count`, of seconds for all.
+fn each_us(cpu: f64, count: u64) -> f64 {
+    cpu * 1e6 / exact(count.max(1))
 }
 
 impl Row {
@@ -39,11 +37,11 @@ impl Row {
         Self { name: name.to_owned(), ..self }
     }
 
-    pub(crate) fn replica_cpu(self, cpu: Duration, count: u64) -> Self {
+    pub(crate) fn replica_cpu(self, cpu: f64, count: u64) -> Self {
         Self { replica_cpu_us: Some(each_us(cpu, count)), ..self }
     }
 
-    pub(crate) fn redis_cpu(self, cpu: Duration, count: u64) -> Self {
+    pub(crate) fn redis_cpu(self, cpu: f64, count: u64) -> Self {
         Self { redis_cpu_us: Some(each_us(cpu, count)), ..self }
     }
 

@@ -25,15 +25,15 @@ pub(super) async fn run(
     while_leading("provider", &store, &leadership, scan, &stop, |shard, term| {
         let (store, dispatches, permits) = (&store, &dispatches, &permits);
         async move {
-            // The permits first: what is claimed is begun at once.
-            let wanted = BATCH_MAX.min(permits.available_permits());
-            let Ok(wanted) = u32::try_from(wanted) else { return Ok(()) };
-            let Ok(mut held) = Arc::clone(permits).try_acquire_many_owned(wanted) else { return Ok(()) };
-            if wanted == 0 {
-                return Ok(());
+            // The permits first: what is claimed is begun at once. Where all are in use, the next that is
+            // given back goes on here and now, not at the next tick: many that end together wait for no clock.
+            let Ok(mut held) = Arc::clone(permits).acquire_owned().await else { return Ok(()) };
+            let more = (BATCH_MAX - 1).min(permits.available_permits());
+            if let Ok(Ok(more)) = u32::try_from(more).map(|more| Arc::clone(permits).try_acquire_many_owned(more)) {
+                held.merge(more);
             }
             let claim = dispatches.settings().claim;
-            for due in store.reap_provider(shard, term, wanted as usize, claim).await? {
+            for due in store.reap_provider(shard, term, held.num_permits(), claim).await? {
                 let permit = held.split(1);
                 let worker = dispatches.clone();
                 dispatches.work().spawn(async move {

@@ -8,6 +8,9 @@ use crate::support::eventually;
 use crate::support::process::{Replica, assert_within};
 use crate::support::stage::{AGENT, Answer, Stage, ask, ask_at_once, client};
 
+/// The most that a creation by another replica may take: some claims, on a machine that is busy.
+const CEILING: Duration = Duration::from_secs(30);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_behind_a_balancer_get_one_agent() {
     let stage = Stage::start().await;
@@ -69,7 +72,7 @@ async fn kill_a_maker(fault: Fault, reached: impl Fn(&View<'_>) -> bool) -> (Sta
     for call in calls {
         answers.push(call.await.expect("no panic"));
     }
-    assert_within(killed, Duration::from_secs(15), "the creation by another replica");
+    assert_within(killed, CEILING, "the creation by another replica");
     (stage, second, answers)
 }
 
@@ -77,7 +80,7 @@ async fn kill_a_maker(fault: Fault, reached: impl Fn(&View<'_>) -> bool) -> (Sta
 async fn ask_until_answered(client: &reqwest::Client, urls: &[String; 2]) -> Answer {
     let began = Instant::now();
     for url in urls.iter().cycle() {
-        assert!(began.elapsed() < Duration::from_secs(30), "no answer in time");
+        assert!(began.elapsed() < CEILING, "no answer in time");
         match ask(client, url, "lobby").await {
             Ok(answer) if [200, 201].contains(&answer.status) => return answer,
             _ => tokio::time::sleep(Duration::from_millis(100)).await,

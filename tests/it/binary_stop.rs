@@ -118,13 +118,11 @@ async fn rolling_restarts_behind_a_balancer_fail_no_request() {
     let url = balancer.url("/v1/dispatches");
     let callers: Vec<_> = (0..4).map(|caller| tokio::spawn(Arc::clone(&load).run(url.clone(), caller))).collect();
     for _ in 0..5 {
-        for n in 0..3 {
-            let replica = &mut replicas[n];
+        for replica in &mut replicas {
             let before = load.answered.load(Ordering::SeqCst);
             replica.process.signal("TERM");
             assert_eq!(replica.process.ended().await.code(), Some(0));
-            let address = replica.address;
-            replicas[n] = Replica::start(address, &stage.settings, stage.dir.path()).await;
+            *replica = Replica::start(replica.address, &stage.settings, stage.dir.path()).await;
             balancer.until_up(3).await;
             eventually("requests go on", async || (load.answered.load(Ordering::SeqCst) > before).then_some(())).await;
         }

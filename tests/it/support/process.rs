@@ -144,7 +144,7 @@ impl Replica {
     }
 }
 
-/// An HAProxy before replicas.
+/// A load balancer (haproxy) before replicas.
 pub(crate) struct Balancer {
     _process: Process,
     address: SocketAddr,
@@ -154,11 +154,10 @@ impl Balancer {
     /// Starts one, and waits until all replicas are up for it.
     pub(crate) async fn start(replicas: &[SocketAddr], dir: &Path) -> Self {
         let address = own_address();
-        let servers: String = replicas
-            .iter()
-            .enumerate()
-            .map(|(n, replica)| format!("    server r{n} {replica} check inter 200ms fall 1 rise 1\n"))
-            .collect();
+        let servers = replicas.iter().enumerate();
+        let servers: Vec<_> =
+            servers.map(|(n, at)| format!("    server r{n} {at} check inter 200ms fall 1 rise 1\n")).collect();
+        let servers = servers.concat();
         let text = format!(
             "global\n    maxconn 8000\n\
              defaults\n    mode http\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n    timeout check 5s\n\
