@@ -2,8 +2,8 @@
 
 pub mod app;
 pub mod background;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod dispatch;
 pub mod http;
