@@ -64,7 +64,6 @@ pub fn store_options(config: &Config) -> StoreOptions {
         url: config.redis.url.clone(),
         command_timeout: config.redis.command_timeout(),
         shards: config.redis.shards,
-        exclusive_connections_max: config.redis.exclusive_connections_max,
         clock: crate::clock::Clock::Redis,
     }
 }
@@ -73,6 +72,12 @@ impl Replica {
     /// Starts a replica; returns once it serves.
     pub async fn start(config: &Config, provider: Provider) -> anyhow::Result<Self> {
         let store = Store::connect(&store_options(config)).await.context("Redis")?;
+        if !config.server.is_reachable() {
+            tracing::warn!(
+                public_url = config.server.public_url(),
+                "agents cannot report to this address: set GREENROOM_SERVER_PUBLIC_URL"
+            );
+        }
         let shutdown = Shutdown::new();
         let metrics = Arc::new(Metrics::new());
         let hints = Hints::default();

@@ -125,7 +125,6 @@ impl Redis {
             url: self.url().into(),
             command_timeout: Duration::from_secs(2),
             shards: 32,
-            exclusive_connections_max: 4,
             clock: Clock::Redis,
         };
         Store::connect(&options).await.expect("a store")

@@ -2,7 +2,6 @@
 //! consecutive ports, and a simulated provider unless LiveKit is configured.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -93,20 +92,17 @@ See it in Redis:
 struct PrivateRedis {
     child: Child,
     port: u16,
-    dir: PathBuf,
 }
 
 impl PrivateRedis {
     async fn start() -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).context("a free port")?.port();
-        let dir = std::env::temp_dir().join(format!("greenroom-dev-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         // setpriv has the kernel kill Redis when greenroom is killed; kill_on_drop covers the rest.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1", "--port", &port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"])
             .arg("--dir")
-            .arg(&dir)
+            .arg(std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -115,7 +111,7 @@ impl PrivateRedis {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start redis-server: run `scripts/setup`, or install redis-server (7.0 or newer)")?;
-        let mut redis = Self { child, port, dir };
+        let mut redis = Self { child, port };
         redis.until_ready().await?;
         Ok(redis)
     }
@@ -144,11 +140,5 @@ impl PrivateRedis {
     async fn stop(mut self) {
         // It holds nothing that is to be kept; a failure means that it is gone already.
         let _ = self.child.kill().await;
-    }
-}
-
-impl Drop for PrivateRedis {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

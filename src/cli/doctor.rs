@@ -32,6 +32,12 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     if config.server.api_key.is_none() {
         findings.push(bad("no API key: set GREENROOM_API_KEY to a long random text"));
     }
+    if !config.server.is_reachable() {
+        findings.push(bad(format!(
+            "agents are told to report to {}, which is no address: set GREENROOM_SERVER_PUBLIC_URL",
+            config.server.public_url()
+        )));
+    }
     for finding in &findings {
         say(&format!("{} {}", if finding.good { "ok  " } else { "FAIL" }, finding.text))?;
     }

@@ -25,13 +25,15 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
             step.dispatch_id
         ))?;
     }
-    if dispatches.is_empty() {
-        say("no agent: nobody has asked for one, or its dispatch has ended")?;
+    if dispatches.is_empty() && steps.is_empty() {
+        return Err(anyhow::anyhow!("nothing is known of this room: nobody has asked for an agent lately").into());
+    } else if dispatches.is_empty() {
+        say("no agent: its dispatch has ended")?;
     }
     for found in &dispatches {
-        let expiry = found.ttl_expires_at_ms.map_or_else(|| "never".to_owned(), time);
+        let expiry = found.ttl_expires_at_ms.map_or_else(|| "not while people are there".to_owned(), time);
         say(&format!(
-            "{} {} because of {}: {} people, {} tries, expires {expiry}",
+            "{} {} because of {}; people: {}, tries: {}, expires: {expiry}",
             found.place.agent,
             found.state.as_str(),
             found.reason,

@@ -22,8 +22,6 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     let believed = ("dispatch.heartbeat_believed_ms", dispatch.heartbeat_believed_ms);
     let check = ("dispatch.check_interval_ms", dispatch.check_interval_ms);
     checks.below(check, window, "or agents lapse between two checks");
-    let heartbeat = ("dispatch.heartbeat_interval_ms", dispatch.heartbeat_interval_ms);
-    checks.below(heartbeat, believed, "or agents count as lost between two reports");
     checks.at_most(believed, window, "or a silent agent would be handed out");
 
     let with_job = ("dispatch.join_deadline_with_job_ms", dispatch.join_deadline_with_job_ms);

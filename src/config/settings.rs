@@ -55,9 +55,6 @@ pub struct Redis {
     /// How long a command or script may take.
     #[config(env = "GREENROOM_REDIS_COMMAND_TIMEOUT_MS")]
     pub command_timeout_ms: u64,
-    /// The most connections that one call has for itself.
-    #[config(env = "GREENROOM_REDIS_EXCLUSIVE_CONNECTIONS_MAX")]
-    pub exclusive_connections_max: usize,
     /// The number of logical shards.
     #[config(env = "GREENROOM_REDIS_SHARDS")]
     pub shards: u16,
@@ -101,9 +98,6 @@ pub struct Dispatch {
     /// How often a dispatch with people is verified.
     #[config(env = "GREENROOM_DISPATCH_CHECK_INTERVAL_MS")]
     pub check_interval_ms: u64,
-    /// How often agents are asked to report.
-    #[config(env = "GREENROOM_DISPATCH_HEARTBEAT_INTERVAL_MS")]
-    pub heartbeat_interval_ms: u64,
     /// How long a report is believed.
     #[config(env = "GREENROOM_DISPATCH_HEARTBEAT_BELIEVED_MS")]
     pub heartbeat_believed_ms: u64,
@@ -245,6 +239,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whether the address that agents are handed can be reached by anybody: `0.0.0.0` is none.
+    pub fn is_reachable(&self) -> bool {
+        self.public_url.is_some() || !self.listen.ip().is_unspecified()
+    }
+}
+
 impl LiveKit {
     /// The server and its key; `None` where no LiveKit is used.
     pub fn credentials(&self) -> Option<LiveKitCredentials<'_>> {
@@ -289,7 +290,6 @@ durations! {
         cleanup_interval = from_millis(cleanup_interval_ms),
         liveness_window = from_millis(liveness_window_ms),
         check_interval = from_millis(check_interval_ms),
-        heartbeat_interval = from_millis(heartbeat_interval_ms),
         heartbeat_believed = from_millis(heartbeat_believed_ms),
         join_deadline = from_millis(join_deadline_ms),
         join_deadline_with_job = from_millis(join_deadline_with_job_ms),

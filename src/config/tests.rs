@@ -236,7 +236,6 @@ fn settings_that_do_not_go_together_are_refused() {
     for (file, first, second) in [
         ("[server]\ndrain_ms = 40000", "server.drain_ms", "server.grace_ms"),
         ("[dispatch]\ncheck_interval_ms = 15000", "GREENROOM_DISPATCH_CHECK_INTERVAL_MS", "liveness_window_ms"),
-        ("[dispatch]\nheartbeat_interval_ms = 5000", "heartbeat_interval_ms", "heartbeat_believed_ms"),
         ("[dispatch]\nheartbeat_believed_ms = 15001", "heartbeat_believed_ms", "liveness_window_ms"),
         ("[dispatch]\njoin_deadline_ms = 60001", "join_deadline_ms", "join_deadline_with_job_ms"),
         ("[livekit]\ncall_timeout_ms = 20001", "livekit.call_timeout_ms", "dispatch.creation_budget_ms"),

@@ -84,7 +84,11 @@ impl Core {
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
             let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
-                Ok(Ok(made)) => return Ok(made),
+                Ok(Ok(made)) => {
+                    let provider_id = made.provider_id.as_deref().unwrap_or_default();
+                    tracing::info!(dispatch = %made.id, room = %place.room.encoded(), agent = %place.agent, provider_id, reason = made.reason, "dispatch made");
+                    return Ok(made);
+                }
                 Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
                 Ok(Err(TryError::Provider(error))) => error,

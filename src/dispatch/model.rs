@@ -100,6 +100,20 @@ pub struct Dispatch {
     pub reason: String,
 }
 
+impl Dispatch {
+    /// Whether its agent is there, as far as is known, or on its way.
+    pub fn has_agent(&self) -> bool {
+        match self.state {
+            State::Creating | State::Starting => true,
+            // The state follows the people; the agent may have gone, or have said that its session is over.
+            State::Active | State::Idle => {
+                self.seen_alive_at_ms.is_some() && self.reported.as_deref() != Some(SessionState::Closed.as_str())
+            }
+            State::Degraded | State::Ending | State::Failed => false,
+        }
+    }
+}
+
 /// A page, or anyone else, asks for an agent.
 #[derive(Debug, Clone)]
 pub struct Acquire {

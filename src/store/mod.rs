@@ -43,8 +43,6 @@ pub struct StoreOptions {
     pub command_timeout: Duration,
     /// How many shards a new store is made with; an existing one keeps its own.
     pub shards: u16,
-    /// Connections that are taken for one use at a time.
-    pub exclusive_connections_max: usize,
     /// Where the scripts take the time from.
     pub clock: Clock,
 }
@@ -102,7 +100,7 @@ impl Store {
             .set_pipeline_buffer_size(1024);
         let manager = deadpool_redis::Manager::new_with_config(info.clone(), config)?;
         let pool = deadpool_redis::Pool::builder(manager)
-            .max_size(options.exclusive_connections_max)
+            .max_size(1)
             .build()
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         Ok(Self {
@@ -200,6 +198,7 @@ impl Store {
             }
             failed => {
                 let detail = match failed {
+                    Ok(Err(deadpool_redis::PoolError::Backend(error))) => error.to_string(),
                     Ok(Err(error)) => error.to_string(),
                     _ => "no connection in time".to_owned(),
                 };

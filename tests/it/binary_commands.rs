@@ -57,8 +57,8 @@ async fn key_names_what_redis_has_and_explain_says_why() {
     // The commands ask the store for its shards; the settings of whoever types need not say them.
     let own = stage.settings_without("GREENROOM_REDIS_SHARDS");
     let none = run(&["explain", "lobby"], &own).await;
-    assert_eq!(none.code, Some(0));
-    assert!(none.out.contains("no agent: nobody has asked for one"), "{none:?}");
+    assert_eq!(none.code, Some(1));
+    assert!(none.err.contains("nothing is known of this room"), "{none:?}");
 
     let made = ask(&client(), &replica.url("/v1/dispatches"), "lobby").await.expect("an answer");
     assert_eq!(made.status, 201);

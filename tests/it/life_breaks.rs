@@ -64,6 +64,8 @@ async fn an_emptied_redis_makes_no_second_agent_where_one_reports() {
     eventually("it serves again", async || (house.ask(ROOM).await.status < 300).then_some(())).await;
     house.until_people(ROOM, 1).await;
     house.until_served(ROOM).await;
+    // It goes on reporting under its id, and is adopted under it.
+    assert_eq!(house.standin.created(ROOM, AGENT), 1);
     house.agrees(ROOM).await;
 }
 

@@ -53,7 +53,7 @@ pub(in crate::http) async fn agent_status(
 
 fn answer(found: Result<Dispatch, DispatchError>) -> Result<Answer, Problem> {
     match found {
-        Ok(dispatch) if dispatch.state.is_live() => Ok(Answer { has_agent: true, of: Some(dispatch.into()) }),
+        Ok(dispatch) if dispatch.has_agent() => Ok(Answer { has_agent: true, of: Some(dispatch.into()) }),
         Ok(_) | Err(DispatchError::NotFound) => Ok(Answer::default()),
         Err(error) => Err(error.into()),
     }
@@ -94,6 +94,18 @@ mod tests {
         });
         assert_eq!(told(Ok(dispatch)), full);
         assert!(told(Ok(sample())).get("ttlExpiresAt").is_none());
+    }
+
+    #[test]
+    fn an_agent_that_is_gone_or_closed_is_not_told_as_there() {
+        let gone = Dispatch { seen_alive_at_ms: None, ..sample() };
+        let closed = Dispatch { reported: Some("closed".to_owned()), ..sample() };
+        let degraded = Dispatch { state: State::Degraded, ..sample() };
+        for lost in [gone, closed, degraded] {
+            assert_eq!(told(Ok(lost)), json!({"hasAgent": false}));
+        }
+        let on_its_way = Dispatch { state: State::Starting, seen_alive_at_ms: None, ..sample() };
+        assert_eq!(told(Ok(on_its_way))["hasAgent"], json!(true));
     }
 
     #[test]

@@ -41,7 +41,8 @@ async fn report_until_over(shared: &Arc<Shared>, room: &str, sid: &str) {
             Word::Silent => return,
         };
         let status = send(shared, &job, text).await;
-        if matches!(status, Some(404 | 409 | 410)) {
+        // As the Python helper does: an id that is unknown ends no agent.
+        if matches!(status, Some(409 | 410)) {
             shared.with(|world, now| world.leave(now, room, sid));
             return;
         }

@@ -84,13 +84,7 @@ impl TestRedis {
     }
 
     pub(crate) fn options(&self) -> StoreOptions {
-        StoreOptions {
-            url: self.url().into(),
-            command_timeout: Duration::from_secs(2),
-            shards: 4,
-            exclusive_connections_max: 4,
-            clock: Clock::Redis,
-        }
+        StoreOptions { url: self.url().into(), command_timeout: Duration::from_secs(2), shards: 4, clock: Clock::Redis }
     }
 
     pub(crate) async fn store(&self) -> Store {
