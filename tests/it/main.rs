@@ -12,6 +12,7 @@ mod life_ends;
 mod life_faults;
 mod life_many;
 mod life_return;
+mod life_shipped;
 mod life_ttl;
 mod life_webhooks;
 mod life_workers;

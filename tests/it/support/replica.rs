@@ -99,6 +99,14 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// Two replicas and LiveKit with the times that they are shipped with.
+    pub(crate) fn shipped() -> Self {
+        let mut plan = Self { timings: Timings::default(), ..Self::default() };
+        let kept = ["GREENROOM_API_KEY", "GREENROOM_DEFAULT_AGENT", "GREENROOM_SERVER_DRAIN_MS"];
+        plan.env.retain(|name, _| kept.contains(&name.as_str()));
+        plan
+    }
+
     /// So many replicas instead of two.
     pub(crate) fn replicas(self, replicas: usize) -> Self {
         Self { replicas, ..self }
