@@ -12,7 +12,7 @@ read_globals = {
   "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm", "follow_people", "check_types", "load_due",
   "has_agent", "members_of",
   -- lua/dispatch/rules.lua, after it
-  "PEOPLE_MAX", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
+  "PEOPLE_MAX", "LIST_LAG_MS", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",
 }
 

@@ -99,7 +99,9 @@ impl Replica {
             renew: config.leader.renew(),
             scan: config.leader.scan_interval(),
         };
-        let (background, _) = background::start(&store, &dispatches, &hints, &options, &metrics, &stop_background);
+        let stop_leading = shutdown.stopping();
+        let (background, _) =
+            background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
         let state = AppState {
             dispatches,
             api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
@@ -138,7 +140,7 @@ impl Replica {
     /// Runs until its shutdown began and everything is finished.
     pub async fn run(self) -> Stopped {
         let stopped = self.shutdown.finish(self.server.served(), self.stop_options).await;
-        // The leader leads until its work is done, and then hands over.
+        // Those who wait for a place are answered by now.
         self.stop_background.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(3), self.background.wait()).await;
         stopped

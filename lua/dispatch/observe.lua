@@ -95,7 +95,8 @@ if dead and awaited and (wanted or returned or now >= (tonumber(d.try_at) or 0))
   return conclude('redispatch')
 end
 unclaim(d)
-if dead and not awaited then
+-- One that is known to be gone is handed to nobody, also while the next try is not due yet.
+if dead then
   d.seen_alive_at, d.reason = d.seen_alive_at and 0, dead
 end
 d.hold_until, d.error, d.error_detail = nil, nil, nil

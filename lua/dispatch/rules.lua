@@ -88,6 +88,8 @@ end
 -- People are a hash of sid to `<seconds of joining>:<ms when we learned of it>`; more than this many
 -- in one room are not kept one by one.
 local PEOPLE_MAX = 1000
+-- For so long after a person left, a list that still shows them is taken to lag behind.
+local LIST_LAG_MS = 5000
 
 -- A sid that left never comes back: remembered for ten minutes, so that a late `joined` makes no ghost.
 local function remember_left(left_key, sid, now)
@@ -117,7 +119,9 @@ local function reconcile_people(people_key, left_key, listed, looked_at, now)
     there[sid] = true
     if known[sid] then
       stayed = true
-    elseif room > 0 and not redis.call('ZSCORE', left_key, sid) then
+    elseif room > 0 and (tonumber(redis.call('ZSCORE', left_key, sid)) or 0) < looked_at - LIST_LAG_MS then
+      -- A list that was taken well after the leaving knows better: an earlier one had missed somebody.
+      redis.call('ZREM', left_key, sid)
       redis.call('HSET', people_key, sid, joined_at .. ':' .. now)
       room = room - 1
     end

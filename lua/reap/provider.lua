@@ -23,7 +23,8 @@ for _, place in ipairs(load_due(KEYS[2], ARGV[2], now, ARGV[4])) do
     if d.state == 'ending' or d.state == 'failed' then
       kind = 'end'
     elseif not d.provider_id and people == 0 and now >= (tonumber(d.ttl_expires_at) or math.huge) then
-      kind, d.state, d.reason = 'end', 'ending', 'ttl'
+      -- A look first: somebody may have come whom nobody told us of.
+      kind = d.dispatched_at and 'check' or 'create'
     elseif not d.provider_id then
       kind = 'create'
     end

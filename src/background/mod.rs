@@ -36,19 +36,22 @@ impl Default for BackgroundOptions {
     }
 }
 
-/// Starts all loops; they end on `stop`, the elector last, after it has stepped down.
+/// Starts all loops. Those of the leader end on `stop_leading`, and it steps down: another takes up what
+/// is due, while this replica finishes what it has begun. Hints are heard until `stop_hearing`.
 pub fn start(
     store: &Store,
     dispatches: &Dispatches,
     hints: &Hints,
     options: &BackgroundOptions,
     metrics: &Arc<Metrics>,
-    stop: &CancellationToken,
+    stop_leading: &CancellationToken,
+    stop_hearing: &CancellationToken,
 ) -> (TaskTracker, Leadership) {
+    let stop = stop_leading;
     let tasks = TaskTracker::new();
     let (elector, leadership) = Elector::new(store.clone(), options, Arc::clone(metrics));
     tasks.spawn(elector.run(stop.clone()));
-    tasks.spawn(hints.clone().follow(store.clone(), stop.clone()));
+    tasks.spawn(hints.clone().follow(store.clone(), stop_hearing.clone()));
     let scan = options.scan;
     tasks.spawn(provider_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(beat_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
@@ -78,7 +81,7 @@ async fn while_leading<F: Future<Output = Result<(), crate::store::StoreError>>>
         // One after another, each time from another one on: where there is more than can be done,
         // every shard gets its turn.
         first = (first + 1) % store.shards();
-        for shard in (first..store.shards()).chain(0..first) {
+        for shard in (first..store.shards()).chain(0..first).take_while(|_| !stop.is_cancelled()) {
             if let Err(error) = round(crate::store::keys::Shard(shard), term).await {
                 tracing::warn!(what, %error, "a round of the leader failed");
                 // Redis is away, or another leads: the elector will know soon.

@@ -52,6 +52,7 @@ impl From<StoreError> for DispatchError {
 impl From<super::supervisor::Failure> for super::maker::TryError {
     fn from(failure: super::supervisor::Failure) -> Self {
         match failure {
+            super::supervisor::Failure::Lost => Self::Lost { made: None },
             super::supervisor::Failure::Provider(error) => Self::from(error),
             super::supervisor::Failure::Store(error) => Self::from(error),
         }

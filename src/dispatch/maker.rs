@@ -19,22 +19,24 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Core, internal};
+use super::leaving::{is_accepted, is_present};
+use super::service::{Core, KEPT_FOR_EVER, internal};
 use super::settings::room_timeouts;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
 use crate::store::{Commit, Record, Refusal, StoreError};
 
-/// How long an agent whose dispatch was deleted may take to leave before it is removed.
-const LEAVE_GRACE: Duration = Duration::from_millis(300);
-/// How long a replaced agent may take to be gone; LiveKit itself removes it after three seconds.
-const GONE_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Why a try did not end in a commit.
 #[derive(Debug)]
 pub(super) enum TryError {
-    /// The claim is another's now; nothing of ours is left behind.
-    Lost,
+    /// The claim is another's now. What was made under it is to be undone.
+    Lost {
+        made: Option<String>,
+    },
+    /// Somebody who ended the dispatch before this one found what we made, and deletes it.
+    Overtaken {
+        made: String,
+    },
     Provider(ProviderError),
     Store(StoreError),
 }
@@ -48,7 +50,7 @@ impl From<ProviderError> for TryError {
 impl From<StoreError> for TryError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Refused(Refusal::NotOwner) => Self::Lost,
+            StoreError::Refused(Refusal::NotOwner) => Self::Lost { made: None },
             other => Self::Store(other),
         }
     }
@@ -58,6 +60,7 @@ impl From<StoreError> for TryError {
 struct Making<'a> {
     core: &'a Core,
     record: &'a Record,
+    lost: &'a CancellationToken,
     metadata: String,
     began: Instant,
     /// Set once the provider was told to create: from then on it may have done so.
@@ -71,7 +74,7 @@ impl Core {
         let keeping = self.keep_claim(record, &lost);
         tokio::select! {
             made = self.make_in_tries(record, &lost) => made,
-            () = keeping => Err(internal("a claim that is kept for ever ended")),
+            () = keeping => Err(internal(KEPT_FOR_EVER)),
         }
     }
 
@@ -79,7 +82,8 @@ impl Core {
         let place = &record.dispatch.place;
         let deadline = tokio::time::Instant::now() + self.settings.creation_budget;
         let metadata = self.store.metadata(place).await?;
-        let making = Making { core: self, record, metadata, began: Instant::now(), asked: AtomicBool::new(false) };
+        let making =
+            Making { core: self, record, lost, metadata, began: Instant::now(), asked: AtomicBool::new(false) };
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
@@ -89,7 +93,17 @@ impl Core {
                     tracing::info!(dispatch = %made.id, room = %place.room.encoded(), agent = %place.agent, provider_id, reason = made.reason, "dispatch made");
                     return Ok(made);
                 }
-                Ok(Err(TryError::Lost)) => return Err(self.claim_lost()),
+                // Undone outside the budget: nobody else knows of it.
+                Ok(Err(TryError::Lost { made })) => {
+                    if let Some(made) = made {
+                        self.undo(place, &made).await;
+                    }
+                    return Err(self.claim_lost());
+                }
+                Ok(Err(TryError::Overtaken { made })) => {
+                    self.undo(place, &made).await;
+                    ProviderError::Unavailable { detail: "what was made was deleted by another replica".to_owned() }
+                }
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
                 Ok(Err(TryError::Provider(error))) => error,
                 Err(_) => break ProviderError::Timeout,
@@ -104,7 +118,11 @@ impl Core {
             tokio::time::sleep(pause).await;
             backoff *= 2;
         };
-        self.give_up(record, error, making.asked.load(Ordering::SeqCst)).await
+        let asked = making.asked.load(Ordering::SeqCst);
+        if lost.is_cancelled() && asked {
+            making.remove_own().await;
+        }
+        self.give_up(record, error, asked).await
     }
 
     /// Renews the claim until dropped. Once it is lost, says so and waits: the work looks at the
@@ -132,8 +150,10 @@ impl Making<'_> {
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
-        self.wait_until_gone(room, &look).await?;
+        core.wait_until_gone(place, &look, self.lost).await?;
         let token = record.dispatch.token;
+        // Whose claim is over must not make a second one; nor, above, show out the agent of the one who has it.
+        core.store.renew(place, token, core.settings.claim).await?;
         let id = record.dispatch.id;
         let attributes = HashMap::from([
             (ATTRIBUTE_ID.to_owned(), id.to_string()),
@@ -143,18 +163,24 @@ impl Making<'_> {
         self.asked.store(true, Ordering::SeqCst);
         let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
         let created = core.provider_call("create", create).await?;
-        match self.commit(&created, Some(token), false).await {
-            Err(TryError::Lost) => {
-                core.undo(place, &created.id).await;
-                Err(TryError::Lost)
+        let made = created.id.clone();
+        self.commit(&created, Some(token), false).await.map_err(|error| match error {
+            TryError::Lost { .. } => TryError::Lost { made: Some(made) },
+            TryError::Store(StoreError::Refused(Refusal::Tombstoned)) => TryError::Overtaken { made },
+            other => other,
+        })
+    }
+
+    /// After the claim was lost, with a request to create under way whose answer never came: removes
+    /// what may have come of it. The live dispatch of the place is left alone.
+    async fn remove_own(&self) {
+        let place = &self.record.dispatch.place;
+        let Ok(look) = self.core.look(place.room.as_str(), true).await else { return };
+        let token = Some(self.record.dispatch.token);
+        for found in look.dispatches.iter().flatten() {
+            if self.is_own(found) && self.agent_token(found) == token {
+                self.core.undo(place, &found.id).await;
             }
-            Err(TryError::Store(StoreError::Refused(Refusal::Tombstoned))) => {
-                core.undo(place, &created.id).await;
-                // Somebody who ended the dispatch before this one found it first: the next try makes another.
-                let detail = "what was made was deleted by another replica".to_owned();
-                Err(TryError::Provider(ProviderError::Unavailable { detail }))
-            }
-            committed => committed,
         }
     }
 
@@ -202,8 +228,7 @@ impl Making<'_> {
         let settings = &self.core.settings;
         let now_seconds = (self.record.now_ms + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0)) / 1000;
         let age_seconds = now_seconds.saturating_sub(u64::try_from(dispatch.created_at_seconds).unwrap_or(0));
-        let deadline =
-            if dispatch.job_identities.is_empty() { settings.join_deadline } else { settings.join_deadline_with_job };
+        let deadline = if is_accepted(dispatch) { settings.join_deadline_with_job } else { settings.join_deadline };
         let present = is_present(dispatch, look);
         let on_its_way = !present && age_seconds < deadline.as_secs();
         let in_use = !look.people.is_empty() || self.record.return_policy == "always" || self.is_own(dispatch);
@@ -242,60 +267,4 @@ impl Making<'_> {
             }
         }
     }
-
-    /// Two agents at work in one room is what must never be: those that were removed must be gone
-    /// before another is made. Who does not leave by itself is shown out.
-    async fn wait_until_gone(&self, room: &str, first: &Look) -> Result<(), TryError> {
-        let agent = self.record.dispatch.place.agent.as_str();
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(10);
-        let mut look = None;
-        loop {
-            let lingering: Vec<&str> = look
-                .as_ref()
-                .unwrap_or(first)
-                .agents
-                .iter()
-                .filter(|present| present.name.as_deref() == Some(agent) || is_job_of(first, agent, &present.identity))
-                .map(|present| present.identity.as_str())
-                .collect();
-            if lingering.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() > GONE_DEADLINE {
-                return Err(TryError::Provider(ProviderError::Unavailable {
-                    detail: "the agent that is to be replaced does not leave the room".to_owned(),
-                }));
-            }
-            if began.elapsed() > LEAVE_GRACE {
-                for identity in lingering {
-                    let remove = self.core.provider.remove_agent(room, identity);
-                    self.core.provider_call("remove_agent", remove).await?;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
-            look = Some(self.core.look(room, false).await?);
-        }
-    }
-}
-
-/// Whether the dispatch's agent is in the room: by its job, or (while no job is listed) by name.
-pub(super) fn is_present(dispatch: &ProviderDispatch, look: &Look) -> bool {
-    let joined: Vec<&String> = dispatch.job_identities.iter().filter(|identity| !identity.is_empty()).collect();
-    look.agents.iter().any(|agent| {
-        joined.contains(&&agent.identity) || (joined.is_empty() && agent.name.as_deref() == Some(&dispatch.agent))
-    })
-}
-
-/// Whether a worker has taken the dispatch: a job that was refused is listed, too, without an identity.
-pub(super) fn is_accepted(dispatch: &ProviderDispatch) -> bool {
-    dispatch.job_identities.iter().any(|identity| !identity.is_empty())
-}
-
-fn is_job_of(look: &Look, agent: &str, identity: &str) -> bool {
-    look.dispatches
-        .iter()
-        .flatten()
-        .any(|dispatch| dispatch.agent == agent && dispatch.job_identities.iter().any(|job| job == identity))
 }

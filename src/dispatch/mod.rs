@@ -15,6 +15,7 @@
 //! what is due.
 
 mod failure;
+mod leaving;
 mod listing;
 mod maker;
 mod model;

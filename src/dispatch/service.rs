@@ -309,7 +309,7 @@ impl Dispatches {
     /// Does what a reaper found due.
     pub async fn attend_to(&self, due: Due) {
         self.metrics.reaper_lag(Duration::from_millis(due.late_ms));
-        self.attend(&due).await;
+        Box::pin(self.attend(&due)).await;
     }
 
     /// The task tracker of the work at the provider.
@@ -322,6 +322,9 @@ impl Dispatches {
         &self.settings
     }
 }
+
+/// Keeping a claim ends only with the work that it is kept for.
+pub(super) const KEPT_FOR_EVER: &str = "a claim that is kept for ever ended";
 
 /// A defect.
 pub(super) fn internal(detail: &str) -> DispatchError {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::maker::{is_accepted, is_present};
-use super::service::{Core, internal};
+use super::leaving::{is_accepted, is_present};
+use super::service::{Core, KEPT_FOR_EVER, internal};
 use super::{Dispatch, DispatchError, Place};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -44,7 +44,12 @@ impl Core {
         let dispatch = &record.dispatch;
         let room = dispatch.place.room.as_str();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
-        let look = match self.look(room, true).await {
+        let lost = CancellationToken::new();
+        let looked = tokio::select! {
+            looked = self.look(room, true) => looked,
+            () = self.keep_claim(record, &lost) => return Err(internal(KEPT_FOR_EVER)),
+        };
+        let look = match looked {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -102,12 +107,13 @@ impl Core {
     pub(super) async fn finish(&self, record: &Record) -> Result<(), DispatchError> {
         let lost = CancellationToken::new();
         let deleted = tokio::select! {
-            deleted = self.delete_all(record) => deleted,
-            () = self.keep_claim(record, &lost) => return Err(internal("a claim that is kept for ever ended")),
+            deleted = self.delete_all(record, &lost) => deleted,
+            () = self.keep_claim(record, &lost) => return Err(internal(KEPT_FOR_EVER)),
         };
         let dispatch = &record.dispatch;
         match deleted {
             Ok(()) => {}
+            Err(Failure::Lost) => return Err(self.claim_lost()),
             Err(Failure::Store(error)) => return Err(error.into()),
             Err(Failure::Provider(error)) => return self.give_up(record, error, true).await,
         }
@@ -122,7 +128,7 @@ impl Core {
         }
     }
 
-    async fn delete_all(&self, record: &Record) -> Result<(), Failure> {
+    async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
         let place = &record.dispatch.place;
         let look = self.look(place.room.as_str(), true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
@@ -130,7 +136,7 @@ impl Core {
                 self.delete(place, &found.id).await?;
             }
         }
-        Ok(())
+        self.wait_until_gone(place, &look, lost).await
     }
 
     /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.
@@ -195,6 +201,8 @@ fn end_reason(reason: &str) -> &'static str {
 /// What stood in the way of a deletion.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
+    #[error("the claim was lost")]
+    Lost,
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error(transparent)]

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::dispatch::{SessionState, State};
 use crate::name::Name;
 
-/// The longest metadata of an agent, in bytes: what LiveKit takes by default.
+/// The longest metadata of an agent, in bytes. LiveKit takes eight times as much; here it is kept in Redis, too, for the
+/// dispatch that may have to be made again.
 pub(super) const METADATA_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest time to live that can be asked for: a day.

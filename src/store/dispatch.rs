@@ -245,7 +245,7 @@ impl Store {
         }
         let mut cmd = redis::Cmd::new();
         cmd.arg("GET").arg(Shard(id.shard()).id(id));
-        let name: Option<String> = self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let name: Option<String> = self.command(&cmd).await?;
         match name.as_deref() {
             None => Err(Refusal::NotFound.into()),
             Some("ended") => Err(Refusal::Ended.into()),
@@ -257,7 +257,7 @@ impl Store {
     pub async fn metadata(&self, place: &Place) -> Result<String, StoreError> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("GET").arg(self.keys(place).metadata());
-        let found: Option<String> = self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let found: Option<String> = self.command(&cmd).await?;
         Ok(found.unwrap_or_default())
     }
 

@@ -73,6 +73,24 @@ struct Shared {
 /// After a failed try to connect, others who ask within this time get the same answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is sent: a script by its hash, or a command.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Script { script: &'a script::Script, keys: &'a [&'a str], args: &'a [&'a [u8]] },
+    Command(&'a redis::Cmd),
+}
+
+impl Request<'_> {
+    async fn send<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<T> {
+        match self {
+            Self::Script { script, keys, args } => script.call(connection, keys, args).await,
+            Self::Command(command) => command.query_async(connection).await,
+        }
+    }
+}
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -92,7 +110,9 @@ impl Store {
 
     /// A store that was not looked at yet: for the commands that judge or change the schema.
     pub fn open(options: &StoreOptions, shards: u16) -> Result<Self, StoreError> {
-        let tcp = TcpSettings::default().set_nodelay(true);
+        // A connection that is lost without a word is noticed also where nothing is sent: that of the hints.
+        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
         let info = options.url.expose_secret().into_connection_info()?.set_tcp_settings(tcp);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -125,22 +145,21 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("PING");
-        self.with_connection(async |connection| cmd.query_async::<()>(connection).await).await
+        self.command(&cmd).await
     }
 
     /// Redis's own account of itself (`INFO server`, `INFO memory`), for `doctor`.
     pub async fn info(&self) -> Result<String, StoreError> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("INFO");
-        self.with_connection(async |connection| cmd.query_async(connection).await).await
+        self.command(&cmd).await
     }
 
     /// Redis's clock, in milliseconds since 1970.
     pub async fn redis_time_ms(&self) -> Result<u64, StoreError> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("TIME");
-        let (seconds, micros): (u64, u64) =
-            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let (seconds, micros): (u64, u64) = self.command(&cmd).await?;
         Ok(seconds * 1000 + micros / 1000)
     }
 
@@ -150,26 +169,35 @@ impl Store {
         keys: &[&str],
         args: &[&[u8]],
     ) -> Result<T, StoreError> {
-        self.with_connection(async |connection| script.call(connection, keys, args).await).await
+        self.send(Request::Script { script, keys, args }).await
     }
 
-    async fn with_connection<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
-    ) -> Result<T, StoreError> {
-        let (generation, mut connection) = self.connection().await?;
-        // The client's own time-out covers the answer alone; this one covers the way in, too.
-        match tokio::time::timeout(self.inner.command_timeout, work(&mut connection)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if error::is_lost(&error) {
-                    self.discard(generation);
-                }
-                Err(error.into())
-            }
-            Err(_) => {
+    async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
+        self.send(Request::Command(command)).await
+    }
+
+    async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> Result<T, StoreError> {
+        let mut is_first = true;
+        loop {
+            let (generation, mut connection) = self.connection().await?;
+            // The client's own time-out covers the answer alone; this one covers the way in, too.
+            let sent = tokio::time::timeout(self.inner.command_timeout, request.send(&mut connection));
+            let Ok(answer) = sent.await else {
                 self.discard(generation);
-                Err(StoreError::unavailable("no answer in time"))
+                return Err(StoreError::unavailable("no answer in time"));
+            };
+            match answer {
+                Ok(value) => return Ok(value),
+                Err(error) if error::is_lost(&error) => {
+                    self.discard(generation);
+                    // A connection that broke while nobody used it is found broken by the next call: that one
+                    // goes over a new one. To say a thing twice is harmless, see `lua/`.
+                    if !is_first || error.is_timeout() {
+                        return Err(error.into());
+                    }
+                    is_first = false;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }

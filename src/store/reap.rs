@@ -49,24 +49,27 @@ impl Store {
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let raw: Vec<RawDue> =
             self.call(&script::REAP_PROVIDER, &[&shard.shard(), &shard.due_provider()], &args).await?;
-        raw.into_iter()
-            .map(|(kind, name, now, people, fields, due_at)| {
-                let kind = match kind.as_str() {
-                    "create" => DueKind::Create,
-                    "check" => DueKind::Check,
-                    "end" => DueKind::End,
-                    other => return Err(StoreError::nonsense(format!("kind {other}"))),
-                };
-                let due_at: f64 = due_at.parse().map_err(|_| StoreError::nonsense("a score"))?;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a time in milliseconds, kept by us"
-                )]
-                let late_ms = now.saturating_sub(due_at as u64);
-                Ok(Due { kind, record: Record::parse(&name, now, people, fields)?, late_ms })
-            })
-            .collect()
+        let read = |(kind, name, now, people, fields, due_at): RawDue| -> Result<Due, StoreError> {
+            let kind = match kind.as_str() {
+                "create" => DueKind::Create,
+                "check" => DueKind::Check,
+                "end" => DueKind::End,
+                other => return Err(StoreError::nonsense(format!("kind {other}"))),
+            };
+            let due_at: f64 = due_at.parse().map_err(|_| StoreError::nonsense("a score"))?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a time in milliseconds, kept by us"
+            )]
+            let late_ms = now.saturating_sub(due_at as u64);
+            Ok(Due { kind, record: Record::parse(&name, now, people, fields)?, late_ms })
+        };
+        // One that cannot be read (of a newer release, say) holds none of the others up.
+        let due = raw.into_iter().map(read).filter_map(|due| {
+            due.inspect_err(|error| tracing::error!(%error, "a dispatch that is due cannot be read")).ok()
+        });
+        Ok(due.collect())
     }
 
     /// Marks the agents that fell silent in a shard; returns how many.

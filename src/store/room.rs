@@ -77,8 +77,7 @@ impl Store {
         let shard = Shard(shard_of_room(tenant, room, self.shards()));
         let mut cmd = redis::Cmd::new();
         cmd.arg("XREVRANGE").arg(shard.events()).arg("+").arg("-").arg("COUNT").arg(scanned);
-        let raw: Vec<(String, Fields)> =
-            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let raw: Vec<(String, Fields)> = self.command(&cmd).await?;
         let (tenant, room) = (tenant.encoded(), room.encoded());
         let mut steps: Vec<Step> = raw
             .into_iter()

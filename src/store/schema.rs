@@ -59,8 +59,7 @@ impl Store {
     pub async fn read_schema(&self) -> Result<Option<Schema>, StoreError> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("HMGET").arg(SCHEMA).arg("version").arg("shards").arg("store_id");
-        let found: (Option<u32>, Option<u16>, Option<String>) =
-            self.with_connection(async |connection| cmd.query_async(connection).await).await?;
+        let found: (Option<u32>, Option<u16>, Option<String>) = self.command(&cmd).await?;
         Ok(match found {
             (Some(version), Some(shards), Some(store_id)) => Some(Schema { version, shards, store_id }),
             _ => None,

@@ -28,7 +28,7 @@ async fn replica(redis: &TestRedis, simulated: &Simulated, settings: Settings) -
     let mint = TokenMint::new("secret");
     let (work, metrics) = (TaskTracker::new(), Arc::new(Metrics::new()));
     let dispatches = Dispatches::new(store.clone(), provider, settings, mint, hints.clone(), work, metrics.clone());
-    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &metrics, &stop);
+    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &metrics, &stop, &stop);
     Replica { dispatches, _stop: stop.drop_guard() }
 }
 

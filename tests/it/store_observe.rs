@@ -268,3 +268,39 @@ async fn a_person_who_left_during_the_look_is_no_ghost_and_one_who_came_is_kept(
     scene.observe(&claimed, &Look::agent_and(&["PA_1"])).await.expect("a judgement");
     assert_eq!(scene.run::<Vec<String>>(&["HKEYS", &scene.keys().people()]).await, ["PA_2"]);
 }
+
+#[tokio::test]
+async fn a_person_whom_one_look_missed_is_counted_again_by_the_next() {
+    let scene = Scene::open().await;
+    scene.make("AD_1").await;
+    scene.look(&Look::agent_and(&["PA_1"])).await;
+    scene.pass(Duration::from_secs(10));
+    let claimed = scene.claim_check().await;
+    let (_, missed) = scene.observe(&claimed, &Look::agent_and(&[])).await.expect("a judgement");
+    assert_eq!(missed.dispatch.participant_count, 0);
+    // A list that lags behind a leaving shows who has left, so not at once; but well before the time to live ends.
+    scene.pass(Duration::from_secs(20));
+    let claimed = scene.claim_check().await;
+    let (_, again) = scene.observe(&claimed, &Look::agent_and(&["PA_1"])).await.expect("a judgement");
+    assert_eq!((again.dispatch.participant_count, again.dispatch.ttl_expires_at_ms), (1, None));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_known_to_be_gone_is_handed_to_nobody_before_the_next_try() {
+    let scene = Scene::open().await;
+    scene.make("AD_1").await;
+    // It crashes again and again, until the next try has to wait.
+    for n in 2..8 {
+        scene.look(&Look::agent_and(&["PA_1"])).await;
+        scene.notice(NoticeKind::AgentChanged, Duration::ZERO).await;
+        let claimed = scene.claim_check().await;
+        let (judgement, record) = scene.observe(&claimed, &Look::only(&["PA_1"])).await.expect("a judgement");
+        if judgement == Judgement::Well {
+            assert_eq!(record.dispatch.seen_alive_at_ms, None);
+            assert_eq!(scene.acquire().await.0, Verdict::Verify);
+            return;
+        }
+        scene.commit(&record, &format!("AD_{n}")).await.expect("a commit");
+    }
+    panic!("no try had to wait");
+}
