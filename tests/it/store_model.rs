@@ -215,9 +215,10 @@ impl World<'_> {
 
     async fn observe(&mut self, record: &Record, here: bool, room: bool, people: &[String], wanted: bool) -> Step {
         let place = &record.dispatch.place;
-        // A look may show who has just left, not who left minutes ago.
-        let now = self.scene.now() / 1000;
-        let shown = people.iter().filter(|sid| self.gone.get(*sid).is_none_or(|&gone_at| now - gone_at < 60));
+        // A look may show who left less than five seconds before it began, not who left earlier: by then the
+        // list is believed.
+        let (now, began) = (self.scene.now() / 1000, record.now_ms / 1000);
+        let shown = people.iter().filter(|sid| self.gone.get(*sid).is_none_or(|&gone_at| began < gone_at + 5));
         let listed: Vec<_> = shown.map(|sid| person(sid, now)).collect();
         let seen = Observation {
             looked_at_ms: record.now_ms,
