@@ -14,13 +14,14 @@
 //! what a killed replica began.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
-use super::service::{Core, KEPT_FOR_EVER, internal};
+use super::service::Core;
 use super::settings::room_timeouts;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
@@ -71,11 +72,7 @@ impl Core {
     /// Makes the claimed dispatch; keeps the claim meanwhile, and gives it back with the outcome.
     pub(super) async fn make(&self, record: &Record) -> Result<Dispatch, DispatchError> {
         let lost = CancellationToken::new();
-        let keeping = self.keep_claim(record, &lost);
-        tokio::select! {
-            made = self.make_in_tries(record, &lost) => made,
-            () = keeping => Err(internal(KEPT_FOR_EVER)),
-        }
+        self.under_claim(record, &lost, Box::pin(self.make_in_tries(record, &lost))).await
     }
 
     async fn make_in_tries(&self, record: &Record, lost: &CancellationToken) -> Result<Dispatch, DispatchError> {
@@ -125,9 +122,22 @@ impl Core {
         self.give_up(record, error, asked).await
     }
 
+    /// Does the work while the claim is renewed.
+    pub(super) async fn under_claim<T>(
+        &self,
+        record: &Record,
+        lost: &CancellationToken,
+        work: impl Future<Output = T>,
+    ) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.keep_claim(record, lost) => match never {},
+        }
+    }
+
     /// Renews the claim until dropped. Once it is lost, says so and waits: the work looks at the
     /// flag where it can stop, and its commit is refused anyhow.
-    pub(super) async fn keep_claim(&self, record: &Record, lost: &CancellationToken) {
+    async fn keep_claim(&self, record: &Record, lost: &CancellationToken) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.claim / 4).await;
             let renewed = self.store.renew(&record.dispatch.place, record.dispatch.token, self.settings.claim).await;

@@ -323,11 +323,8 @@ impl Dispatches {
     }
 }
 
-/// Keeping a claim ends only with the work that it is kept for.
-pub(super) const KEPT_FOR_EVER: &str = "a claim that is kept for ever ended";
-
 /// A defect.
-pub(super) fn internal(detail: &str) -> DispatchError {
+fn internal(detail: &str) -> DispatchError {
     DispatchError::Internal { detail: detail.to_owned() }
 }
 

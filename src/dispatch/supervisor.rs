@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
-use super::service::{Core, KEPT_FOR_EVER, internal};
+use super::service::Core;
 use super::{Dispatch, DispatchError, Place};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -45,11 +45,7 @@ impl Core {
         let room = dispatch.place.room.as_str();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let lost = CancellationToken::new();
-        let looked = tokio::select! {
-            looked = self.look(room, true) => looked,
-            () = self.keep_claim(record, &lost) => return Err(internal(KEPT_FOR_EVER)),
-        };
-        let look = match looked {
+        let look = match self.under_claim(record, &lost, Box::pin(self.look(room, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -106,10 +102,7 @@ impl Core {
     /// Deletes at the provider whatever there is for the place, then forgets the dispatch.
     pub(super) async fn finish(&self, record: &Record) -> Result<(), DispatchError> {
         let lost = CancellationToken::new();
-        let deleted = tokio::select! {
-            deleted = self.delete_all(record, &lost) => deleted,
-            () = self.keep_claim(record, &lost) => return Err(internal(KEPT_FOR_EVER)),
-        };
+        let deleted = self.under_claim(record, &lost, Box::pin(self.delete_all(record, &lost))).await;
         let dispatch = &record.dispatch;
         match deleted {
             Ok(()) => {}
@@ -132,9 +125,7 @@ impl Core {
         let place = &record.dispatch.place;
         let look = self.look(place.room.as_str(), true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
-            if self.store.tombstone(place, &found.id).await? {
-                self.delete(place, &found.id).await?;
-            }
+            self.remove(place, &found.id).await?;
         }
         self.wait_until_gone(place, &look, lost).await
     }
