@@ -15,6 +15,7 @@ mod auth;
 mod dispatches;
 mod extract;
 mod fields;
+mod idempotency;
 mod livekit;
 mod operation;
 mod problem;
