@@ -31,6 +31,11 @@ macro_rules! catalogue {
             $($name,)+
         }
 
+        impl Code {
+            /// All of them, in their order.
+            pub(in crate::http) const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
         /// In the order of the codes.
         static ENTRIES: &[Entry] = &[$(Entry {
             code: $code,
