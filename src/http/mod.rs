@@ -20,6 +20,8 @@ mod openapi;
 mod operation;
 mod problem;
 mod problem_catalogue;
+#[cfg(test)]
+mod problem_page;
 mod request_id;
 mod rooms;
 mod router;

@@ -95,7 +95,7 @@ catalogue! {
     ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
 
     LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
-    ["Give the service the address, key and secret of a LiveKit server."];
+    ["Give the service the address, key and secret of a LiveKit server: the simulated provider has no rooms to join."];
 
     BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, NEVER, "The body is too large", OUR_REQUEST,
     ["Pass large things by reference, such as a link in the metadata."];

@@ -8,7 +8,8 @@ use crate::http::openapi::page::page;
 
 /// This API as a page
 #[utoipa::path(get, path = "/docs", operation_id = "getDocs", tag = "operation", responses(
-    (status = 200, description = "A page that loads nothing else.", body = String, content_type = "text/html"),
+    (status = 200, description = "A page that loads nothing else.", body = String, content_type = "text/html",
+        headers(("Content-Security-Policy" = String, description = "Nothing but the page's own style."))),
 ))]
 pub(in crate::http) async fn docs() -> impl IntoResponse {
     let page = page();
