@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench livekit-test
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench livekit-test docs
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ clippy:
 
 lua-check: setup
 	@if [ -d lua ]; then luacheck --quiet lua; fi
+
+docs: ## write anew what is made of the code in docs/
+	GREENROOM_WRITE_DOCS=1 cargo test --locked --lib --quiet -- the_page_of_errors_is_that_of_the_catalogue
 
 fmt: ## format the code
 	cargo fmt

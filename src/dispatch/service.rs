@@ -58,6 +58,14 @@ enum Turn {
     Again,
 }
 
+/// What a change finds.
+enum Sought {
+    /// The dispatch.
+    Found(Dispatch),
+    /// It is gone; this is what the same request was answered while it was there.
+    Answered(Dispatch),
+}
+
 impl std::fmt::Debug for Dispatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dispatches").field("provider", &self.core.provider.name()).finish_non_exhaustive()
@@ -270,8 +278,8 @@ impl Dispatches {
     /// Notes that somebody is interested: the time to live starts anew if it runs.
     pub async fn touch(&self, tenant: &Name, which: Which, once: Option<&Once>) -> Result<Dispatch, DispatchError> {
         match self.found_or_answered(tenant, which, once).await? {
-            Ok(found) => Ok(self.store.touch(&found.place, found.id, once).await?.dispatch),
-            Err(before) => Ok(before),
+            Sought::Found(found) => Ok(self.store.touch(&found.place, found.id, once).await?.dispatch),
+            Sought::Answered(before) => Ok(before),
         }
     }
 
@@ -284,8 +292,8 @@ impl Dispatches {
         once: Option<&Once>,
     ) -> Result<Dispatch, DispatchError> {
         match self.found_or_answered(tenant, which, once).await? {
-            Ok(found) => Ok(self.store.change_ttl(&found.place, found.id, change, once).await?.dispatch),
-            Err(before) => Ok(before),
+            Sought::Found(found) => Ok(self.store.change_ttl(&found.place, found.id, change, once).await?.dispatch),
+            Sought::Answered(before) => Ok(before),
         }
     }
 
@@ -295,13 +303,13 @@ impl Dispatches {
         tenant: &Name,
         which: Which,
         once: Option<&Once>,
-    ) -> Result<Result<Dispatch, Dispatch>, DispatchError> {
+    ) -> Result<Sought, DispatchError> {
         let id = if let Which::Id(id) = &which { Some(*id) } else { None };
         match (self.get(tenant, which).await, id, once) {
-            (Ok(found), _, _) => Ok(Ok(found)),
+            (Ok(found), _, _) => Ok(Sought::Found(found)),
             (Err(DispatchError::NotFound), Some(id), Some(once)) => {
                 let before = self.store.touched_before(id, once).await?;
-                before.map(|before| Err(before.dispatch)).ok_or(DispatchError::NotFound)
+                before.map(|before| Sought::Answered(before.dispatch)).ok_or(DispatchError::NotFound)
             }
             (Err(error), _, _) => Err(error),
         }

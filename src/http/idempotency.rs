@@ -4,6 +4,10 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::extract::{RawBody, parse_json};
 use super::problem::{Code, Problem};
@@ -11,7 +15,7 @@ use super::state::App;
 use crate::idempotency::Once;
 
 /// The header's name.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The longest key.
 const KEY_CHARS_MAX: usize = 255;
 
@@ -36,6 +40,24 @@ impl RequestKey {
                 "`Idempotency-Key` must be one header of 1 to 255 visible ASCII characters",
             )),
         }
+    }
+}
+
+/// For the API's document.
+impl IntoParams for RequestKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(KEY_CHARS_MAX));
+        let text = text.pattern(Some("^[\\x20-\\x7e]{1,255}$")).examples(["8e03978e-40d5-43dd"]);
+        let parameter = ParameterBuilder::new()
+            .name(IDEMPOTENCY_KEY)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "Repeated with the same key and body within a day, the request is done once and answered alike.",
+            ))
+            .schema(Some(text))
+            .build();
+        vec![parameter]
     }
 }
 
@@ -70,8 +92,8 @@ mod tests {
     #[test]
     fn a_key_is_one_header_of_bounded_length() {
         let read = |values: &[&str]| {
-            let headers = values.iter().map(|value| (IDEMPOTENCY_KEY.parse().unwrap(), value.parse().unwrap()));
-            RequestKey::read(&HeaderMap::from_iter(headers), b"")
+            let headers = values.iter().map(|value| ("idempotency-key".parse().unwrap(), value.parse().unwrap()));
+            RequestKey::read(&headers.collect::<HeaderMap>(), b"")
         };
         assert!(read(&[]).unwrap().once("a", "r", "t").is_none());
         assert!(read(&["8e03978e-40d5-43dd"]).unwrap().once("a", "r", "t").is_some());

@@ -4,6 +4,7 @@
 //! server.rs    accepts connections, with their limits and time-outs
 //! shell.rs     what surrounds every handler: request id, key, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
+//! openapi/     the document of the API, made of the handlers and the routes; a page of it
 //! problem.rs   every failure a caller can see
 //! <resource>/  one endpoint per file: its types, its handler, its tests
 //! ```
@@ -17,9 +18,12 @@ mod extract;
 mod fields;
 mod idempotency;
 mod livekit;
+mod openapi;
 mod operation;
 mod problem;
 mod problem_catalogue;
+#[cfg(test)]
+mod problem_page;
 mod request_id;
 mod rooms;
 mod router;
@@ -30,6 +34,7 @@ mod timed_io;
 
 pub use auth::ApiKey;
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
+pub use openapi::document;
 pub use operation::readyz::{Check, Readiness};
 pub use router::router;
 pub use server::{Server, ServerOptions};

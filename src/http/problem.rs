@@ -12,6 +12,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(super) use super::problem_catalogue::Code;
 use crate::dispatch::DispatchError;
@@ -40,24 +41,40 @@ pub(super) enum Form {
     Kept,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    #[schema(example = "urn:greenroom:problem:store_unavailable")]
     r#type: String,
     title: &'static str,
+    #[schema(minimum = 400, maximum = 599, example = 503)]
     status: u16,
+    /// For a developer: what was wrong with this request.
     detail: &'a str,
+    /// For programs; stable.
+    #[schema(example = "store_unavailable")]
     code: &'static str,
+    /// Under it the log has the cause.
     request_id: &'a str,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// When it may, in seconds; left out where it may not.
+    #[schema(value_type = u64, required = false, minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
+    /// For an end user: says nothing of how the service is built.
     user_message: &'static str,
+    /// For a developer or an operator: what to do.
     suggestions: &'static [&'static str],
 }
 
-#[derive(Serialize)]
-struct KeptFailure<'a> {
+/// A failure of the browser contract.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub(super) struct KeptFailure<'a> {
     success: bool,
+    /// What was wrong, or from 500 on what an end user may be told.
     message: &'a str,
 }
 

@@ -31,6 +31,11 @@ macro_rules! catalogue {
             $($name,)+
         }
 
+        impl Code {
+            /// All of them, in their order.
+            pub(in crate::http) const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
         /// In the order of the codes.
         static ENTRIES: &[Entry] = &[$(Entry {
             code: $code,
@@ -100,7 +105,7 @@ catalogue! {
     ["No agent is in the room, and this service may make none: unset `dispatch.observe_only` to let it."];
 
     LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
-    ["Give the service the address, key and secret of a LiveKit server."];
+    ["Give the service the address, key and secret of a LiveKit server: the simulated provider has no rooms to join."];
 
     BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, NEVER, "The body is too large", OUR_REQUEST,
     ["Pass large things by reference, such as a link in the metadata."];

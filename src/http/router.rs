@@ -2,11 +2,13 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::MethodRouter;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
 
-use super::problem::Form::{Kept, Problem};
-use super::shell::Access::{Key, Open};
-use super::shell::Patience::{Prompt, Waits};
+use super::problem::Form::{self, Kept, Problem};
+use super::shell::Access::{self, Key, Open};
+use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
 use super::{agents, dispatches, livekit, operation, rooms, shell};
@@ -14,7 +16,7 @@ use super::{agents, dispatches, livekit, operation, rooms, shell};
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
-    for (template, access, patience, form, methods) in routes() {
+    for Route { template, access, patience, form, methods: (_, _, methods) } in table() {
         let endpoint = Endpoint { app: app.clone(), spec: Spec { template, access, patience, form } };
         let methods = methods.fallback(shell::method_not_allowed);
         router = router.route(template, methods.layer(from_fn_with_state(endpoint, shell)));
@@ -26,34 +28,65 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-type Route = (&'static str, shell::Access, shell::Patience, super::problem::Form, MethodRouter<App>);
+/// A route with its handlers, and what these say of themselves for the document.
+pub(super) struct Route {
+    pub(super) template: &'static str,
+    pub(super) access: Access,
+    pub(super) patience: Patience,
+    pub(super) form: Form,
+    pub(super) methods: UtoipaMethodRouter<App>,
+}
 
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
-fn routes() -> [Route; 16] {
-    use agents::drain::{drain, undrain};
-    use dispatches::{activity, alive, create, end, end_of_room, get as get_one, list, ttl};
+pub(super) fn table() -> Vec<Route> {
+    use dispatches::{activity, alive, create, end, end_of_room, get, list, ttl};
     use livekit::{agent_status, dispatch_agent, webhook};
-    use operation::{healthz, metrics, readyz};
+    use operation::{docs, healthz, metrics, openapi, readyz};
     use rooms::{connect, explain};
-    [
-        ("/v1/dispatches", Key, Waits, Problem, post(create::create).get(list::list).delete(end_of_room::end_of_room)),
-        ("/v1/dispatches/{id}", Key, Waits, Problem, get(get_one::get).delete(end::end)),
-        ("/v1/dispatches/{id}/activity", Key, Prompt, Problem, post(activity::activity)),
-        ("/v1/dispatches/{id}/alive", Open, Prompt, Problem, post(alive::alive)),
-        ("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, post(ttl::ttl)),
-        ("/v1/connect", Key, Waits, Problem, post(connect::connect)),
-        ("/v1/agents/{agent}", Key, Prompt, Problem, get(agents::get::get)),
-        ("/v1/agents/{agent}/drain", Key, Prompt, Problem, post(drain)),
-        ("/v1/agents/{agent}/undrain", Key, Prompt, Problem, post(undrain)),
-        ("/v1/rooms/{room}/explain", Key, Prompt, Problem, get(explain::explain)),
+    vec![
+        route("/v1/dispatches", Key, Waits, Problem, routes!(create::create, list::list, end_of_room::end_of_room)),
+        route("/v1/dispatches/{id}", Key, Waits, Problem, routes!(get::get, end::end)),
+        route("/v1/dispatches/{id}/activity", Key, Prompt, Problem, routes!(activity::activity)),
+        route("/v1/dispatches/{id}/alive", Open, Prompt, Problem, routes!(alive::alive)),
+        route("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, routes!(ttl::ttl)),
+        route("/v1/connect", Key, Waits, Problem, routes!(connect::connect)),
+        route("/v1/agents/{agent}", Key, Prompt, Problem, routes!(agents::get::get)),
+        route("/v1/agents/{agent}/drain", Key, Prompt, Problem, routes!(agents::drain::drain)),
+        route("/v1/agents/{agent}/undrain", Key, Prompt, Problem, routes!(agents::undrain::undrain)),
+        route("/v1/rooms/{room}/explain", Key, Prompt, Problem, routes!(explain::explain)),
 
-        ("/api/livekit/dispatch-agent", Key, Waits, Kept, post(dispatch_agent::dispatch_agent)),
-        ("/api/livekit/agent-status", Key, Prompt, Kept, get(agent_status::agent_status)),
-        ("/api/livekit/webhook", Open, Prompt, Problem, post(webhook::webhook)),
+        route("/api/livekit/dispatch-agent", Key, Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
+        route("/api/livekit/agent-status", Key, Prompt, Kept, routes!(agent_status::agent_status)),
+        route("/api/livekit/webhook", Open, Prompt, Problem, routes!(webhook::webhook)),
 
-        ("/healthz", Open, Prompt, Problem, get(healthz::healthz)),
-        ("/readyz", Open, Prompt, Problem, get(readyz::readyz)),
-        ("/metrics", Open, Prompt, Problem, get(metrics::metrics)),
+        route("/healthz", Open, Prompt, Problem, routes!(healthz::healthz)),
+        route("/readyz", Open, Prompt, Problem, routes!(readyz::readyz)),
+        route("/metrics", Open, Prompt, Problem, routes!(metrics::metrics)),
+        route("/openapi.json", Open, Prompt, Problem, routes!(openapi::openapi)),
+        route("/docs", Open, Prompt, Problem, routes!(docs::docs)),
     ]
+}
+
+fn route(
+    template: &'static str,
+    access: Access,
+    patience: Patience,
+    form: Form,
+    methods: UtoipaMethodRouter<App>,
+) -> Route {
+    Route { template, access, patience, form, methods }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handler_is_on_the_path_that_it_tells() {
+        for route in table() {
+            let (_, paths, _) = route.methods;
+            assert_eq!(paths.paths.keys().collect::<Vec<_>>(), [route.template]);
+        }
+    }
 }

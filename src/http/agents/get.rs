@@ -6,10 +6,19 @@ use axum::extract::State;
 use super::view::AgentView;
 use crate::http::extract::InPath;
 use crate::http::fields::AgentName;
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::name::Name;
 
+refusals!(StoreUnavailable);
+
+/// See how far an agent is drained
+///
+/// An agent need not be known: its name is enough.
+#[utoipa::path(get, path = "/v1/agents/{agent}", operation_id = "getAgent", tag = "agents",
+    params(("agent" = AgentName, Path, description = "The agent's name.")),
+    responses((status = 200, description = "Whether it drains, and how many dispatches of it there are.", body = AgentView), Refusals))]
 pub(in crate::http) async fn get(
     State(app): State<App>,
     InPath(AgentName(agent)): InPath<AgentName>,

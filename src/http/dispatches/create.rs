@@ -5,34 +5,56 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::view::{DispatchView, answer};
 use crate::dispatch::{Acquire, Acquired, Place};
 use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
-use crate::http::idempotency::KeyedJson;
+use crate::http::idempotency::{KeyedJson, RequestKey};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
 use crate::name::Name;
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DispatchRequest, example = json!({"room": "lobby", "agent": "guide", "metadata": "{\"lang\":\"de\"}", "ttl_seconds": 120}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Request {
     room: RoomName,
     agent: AgentName,
+    /// Handed to the agent's job.
     #[serde(default)]
     metadata: Metadata,
+    /// How long the dispatch outlives the last person; without it the agent's own setting counts, else that of the service.
     ttl_seconds: Option<TtlSeconds>,
 }
 
-#[derive(Debug, Serialize)]
+/// A dispatch that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcquiredDispatch)]
 struct Answer {
     #[serde(flatten)]
     dispatch: DispatchView,
+    /// Whether it was there before this call.
     reused: bool,
 }
 
+refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+
+/// Ask for a room's agent
+///
+/// The live agent of the room, or a new one. Safe to repeat: it finds what the first call made. Answered when the
+/// dispatch exists at the provider, not when the agent is in the room.
+#[utoipa::path(post, path = "/v1/dispatches", operation_id = "createDispatch", tag = "dispatches",
+    params(RequestKey), request_body = Request,
+    responses(
+        (status = 200, description = "Found: `metadata` and `ttl_seconds` of the request change nothing.", body = Answer),
+        (status = 201, description = "Made for this call.", body = Answer),
+        (status = 202, description = "Still under way after 10 s. It goes on by itself; ask again.", body = Answer),
+        Refusals,
+    ))]
 pub(in crate::http) async fn create(
     State(app): State<App>,
     KeyedJson(request, key): KeyedJson<Request>,

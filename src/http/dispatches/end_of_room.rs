@@ -4,24 +4,37 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::view::DispatchesView;
 use crate::dispatch::{DispatchError, Place, Which};
 use crate::http::extract::Query;
 use crate::http::fields::{AgentName, RoomName};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
 use crate::name::Name;
 
 /// Which ones. The room is required: nothing ends every dispatch at once by mistake.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Filter {
+    /// The room whose dispatches end.
     room: RoomName,
+    /// Only the dispatch of this agent.
     agent: Option<AgentName>,
 }
 
+refusals!(ObserveOnly, DispatchNotFound, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+
+/// End the dispatches of a room
+///
+/// All of the room, or the one of an agent. Answered when they are deleted at the provider.
+#[utoipa::path(delete, path = "/v1/dispatches", operation_id = "endDispatchesOfRoom", tag = "dispatches",
+    params(Filter),
+    responses((status = 200, description = "The dispatches as they were while they ended.", body = DispatchesView), Refusals))]
 pub(in crate::http) async fn end_of_room(
     State(app): State<App>,
     Query(filter): Query<Filter>,

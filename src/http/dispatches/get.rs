@@ -6,10 +6,18 @@ use axum::extract::State;
 use super::view::DispatchView;
 use crate::dispatch::Which;
 use crate::http::extract::IdInPath;
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
+use crate::id::DispatchId;
 use crate::name::Name;
 
+refusals!(DispatchNotFound, StoreUnavailable);
+
+/// One dispatch
+#[utoipa::path(get, path = "/v1/dispatches/{id}", operation_id = "getDispatch", tag = "dispatches",
+    params(("id" = DispatchId, Path, description = "The dispatch.")),
+    responses((status = 200, description = "The dispatch.", body = DispatchView), Refusals))]
 pub(in crate::http) async fn get(
     State(app): State<App>,
     IdInPath(id): IdInPath,

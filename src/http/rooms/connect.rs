@@ -5,40 +5,78 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::dispatch::{Acquire, Place};
 use crate::http::dispatches::view::{DispatchView, answer};
 use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
-use crate::http::idempotency::KeyedJson;
+use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::livekit::door::JoinRequest;
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
 use crate::name::Name;
 
 /// Who wants to join what.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ConnectRequest, example = json!({"room": "lobby", "agent": "guide", "identity": "ann", "name": "Ann"}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Request {
     room: RoomName,
+    /// The default agent of the service if not given.
     agent: Option<AgentName>,
+    /// One of a kind in the room; made up if not given.
     identity: Option<PersonName>,
+    /// As others see the person.
     name: Option<PersonName>,
+    /// Handed to the agent's job.
     #[serde(default)]
     metadata: Metadata,
+    /// How long the dispatch outlives the last person.
     ttl_seconds: Option<TtlSeconds>,
 }
 
-#[derive(Debug, Serialize)]
+/// What a page needs.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connection)]
 struct Answer<'a> {
+    /// LiveKit's address.
+    #[schema(example = "wss://live.example")]
     url: &'a str,
+    /// LiveKit's access token for the person.
     token: String,
+    /// Whom the token is for.
+    #[schema(value_type = PersonName)]
     identity: &'a str,
     dispatch: DispatchView,
+    /// Whether the dispatch was there before this call.
     reused: bool,
 }
 
+refusals!(
+    AgentDraining,
+    ObserveOnly,
+    TooManyDispatches,
+    LivekitNotConfigured,
+    ProviderRejected,
+    ProviderUnavailable,
+    StoreUnavailable
+);
+
+/// All that a page needs to meet its agent
+///
+/// Address, token and dispatch. The token lets this identity join this room within 10 minutes, publish, subscribe
+/// and send data.
+#[utoipa::path(post, path = "/v1/connect", operation_id = "connect", tag = "rooms",
+    params(RequestKey), request_body = Request,
+    responses(
+        (status = 200, description = "The agent was found.", body = Answer<'_>),
+        (status = 201, description = "The agent was made for this call.", body = Answer<'_>),
+        (status = 202, description = "The agent is still under way after 10 s; the token is good.", body = Answer<'_>),
+        Refusals,
+    ))]
 pub(in crate::http) async fn connect(
     State(app): State<App>,
     KeyedJson(request, key): KeyedJson<Request>,

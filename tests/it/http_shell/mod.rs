@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod document;
 mod harness;
 mod livekit;
 mod names;

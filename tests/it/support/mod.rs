@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod answer;
+pub(crate) mod client;
+pub(crate) mod contract;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::client::get;
 use super::eventually;
 
 /// An address of loopback that is this test's alone. Outgoing connections leave from 127.0.0.1, so
@@ -127,7 +128,7 @@ impl Replica {
         let url = replica.url("/readyz");
         eventually("a replica is ready", async || {
             assert_eq!(replica.process.child.try_wait().expect("a child"), None, "the replica ended at once");
-            reqwest::get(&url).await.ok().filter(|answer| answer.status() == 200)
+            get(&url).await.ok().filter(|answer| answer.status() == 200)
         })
         .await;
         replica
@@ -139,7 +140,7 @@ impl Replica {
 
     /// Whether it says that it leads; `None` where it does not answer.
     pub(crate) async fn leads(&self) -> Option<bool> {
-        let text = reqwest::get(self.url("/metrics")).await.ok()?.text().await.ok()?;
+        let text = get(&self.url("/metrics")).await.ok()?.text().await.ok()?;
         Some(text.lines().any(|line| line == "greenroom_leader 1"))
     }
 }

@@ -13,11 +13,12 @@ use std::time::Duration;
 use greenroom::app::{self, Replica};
 use greenroom::config::Config;
 use greenroom::lifecycle::{Shutdown, Stopped};
-use reqwest::{Client, Method as Verb};
+use reqwest::Method as Verb;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::answer::{Acquired, Answer};
+use super::client::Client;
 use super::redis::TestRedis;
 use super::{PATIENCE, eventually};
 use crate::standin::{Agent, Method, Mischief, Standin, Timings, View};
@@ -151,7 +152,7 @@ impl Plan {
         if self.webhooks {
             standin.set_webhook(&format!("http://{}/api/livekit/webhook", replicas[0].address));
         }
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(80)).build().expect("a client");
+        let client = Client::patient();
         let addresses = replicas.iter().map(|replica| replica.address).collect();
         House { redis, standin, caller: Caller { client, addresses, turn: Arc::default() }, replicas }
     }
@@ -284,7 +285,8 @@ impl House {
         let secret = jsonwebtoken::EncodingKey::from_secret(self.standin.api_secret().as_bytes());
         let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).expect("a token");
         let url = format!("{}/twirp/livekit.{}", self.standin.url(), method.path());
-        let answer = self.caller.client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{method:?}: {}", answer.status());
         answer.json().await.unwrap_or_default()
     }
