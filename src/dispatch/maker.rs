@@ -103,7 +103,10 @@ impl Core {
                 }
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
                 Ok(Err(TryError::Provider(error))) => error,
-                Err(_) => break ProviderError::Timeout,
+                Err(_) => {
+                    self.metrics.timed_out("creation");
+                    break ProviderError::Timeout;
+                }
             };
             tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
             let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
@@ -112,6 +115,7 @@ impl Core {
                 break error;
             }
             tries_left -= 1;
+            self.metrics.creation_retried();
             tokio::time::sleep(pause).await;
             backoff *= 2;
         };

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use serde_json::error::Category;
 use super::problem::{Code, Problem};
 use super::state::App;
 use crate::id::DispatchId;
+use crate::scrub;
 
 /// The longest explanation of a refusal, in characters: it repeats what the caller sent.
 const DETAIL_CHARS_MAX: usize = 300;
@@ -51,6 +52,12 @@ impl FromRequest<App> for RawBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if is_encoded(request.headers()) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "bodies are taken uncompressed, without Content-Encoding",
+            ));
+        }
         let bytes_max = app.settings.body_bytes_max;
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -59,6 +66,10 @@ impl FromRequest<App> for RawBody {
         }
         read(request.into_body(), bytes_max).await.map(Self)
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
@@ -161,7 +172,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
     }
 }
 
-fn shortened(mut text: String) -> String {
+fn shortened(text: String) -> String {
+    let mut text = scrub::masked(&text).into_owned();
     if let Some((end, _)) = text.char_indices().nth(DETAIL_CHARS_MAX) {
         text.truncate(end);
         text.push('…');

@@ -2,7 +2,9 @@
 
 mod bodies;
 mod connections;
+mod cors;
 mod harness;
+mod hostile;
 mod livekit;
 mod names;
 mod routes;
