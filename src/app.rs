@@ -231,7 +231,7 @@ fn connections_max(config: &Config) -> usize {
     let Some(files_max) = telemetry::open_files_max() else { return wanted };
     let possible = files_max.saturating_sub(FILES_OF_OUR_OWN).max(1);
     if wanted > possible {
-        tracing::warn!(wanted, possible, files_max, "fewer connections than set: the process may not open more files");
+        tracing::info!(wanted, possible, files_max, "fewer connections than set: the process may not open more files");
     }
     wanted.min(possible)
 }

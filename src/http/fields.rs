@@ -110,7 +110,7 @@ impl Visitor<'_> for Seconds {
     fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<TtlSeconds, E> {
         match u32::try_from(seconds) {
             Ok(seconds) if (1..=TTL_SECONDS_MAX).contains(&seconds) => Ok(TtlSeconds(seconds)),
-            _ => Err(E::invalid_value(de::Unexpected::Unsigned(seconds), &self)),
+            _ => Err(E::custom("ttl_seconds must be 1 to 86400")),
         }
     }
 }
