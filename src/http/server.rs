@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,10 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 
 /// How long not to accept after an error that is not one connection's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may wait to be accepted. Where more come at once, the kernel resets some: a thousand
+/// pages that connect again together are few. Linux takes no more than its `somaxconn`, 4,096.
+const BACKLOG: u32 = 4096;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -73,7 +77,7 @@ impl Server {
         metrics: Arc<Metrics>,
         stopping: CancellationToken,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(options.listen).await?;
+        let listener = listen(options.listen)?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(accept(listener, options, router, metrics, stopping));
         Ok(Self { address, accepting })
@@ -90,6 +94,14 @@ impl Server {
             tracing::error!(cause = %error, "the server broke off");
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A replica that is started anew takes the place of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn accept(

@@ -1,5 +1,6 @@
 //! Very many connections: idle ones beside active ones, and slow ones that are closed in time.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +31,26 @@ async fn is_served(stream: &mut TcpStream) -> bool {
         && matches!(stream.read(&mut answer).await, Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200"))
 }
 
+/// Asks for the agent that is there.
+async fn is_reused(stream: &mut TcpStream) -> std::io::Result<bool> {
+    let body = format!("{{\"room\":\"lobby\",\"agent\":\"{AGENT}\"}}");
+    let request = format!(
+        "POST /v1/dispatches HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let (mut answer, mut length) = ([0; 4_096], 0);
+    // The answer is one object, and the last thing sent.
+    while !answer[..length].ends_with(b"}") {
+        match stream.read(&mut answer[length..]).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => length += read,
+        }
+    }
+    Ok(answer.starts_with(b"HTTP/1.1 200") && answer[..length].ends_with(b"\"reused\":true}"))
+}
+
 async fn many_idle(replica: &Replica, count: usize) -> Vec<TcpStream> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
@@ -47,16 +68,19 @@ async fn metric(replica: &Replica, name: &str) -> usize {
 }
 
 /// A client that trickles after `beginning`; gives how long the server put up with it.
-async fn slow(replica_address: std::net::SocketAddr, beginning: String) -> Duration {
+async fn slow(address: SocketAddr, beginning: String) -> Duration {
     let began = Instant::now();
-    let mut stream = TcpStream::connect(replica_address).await.expect("a connection");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
     let _ = stream.write_all(beginning.as_bytes()).await;
     let mut answer = [0; 4_096];
     loop {
         match tokio::time::timeout(Duration::from_millis(200), stream.read(&mut answer)).await {
             Err(_) if stream.write_all(b"x").await.is_ok() => {}
             Ok(Ok(read)) if read > 0 => {}
-            _ => return began.elapsed(),
+            other => {
+                println!("slow: {other:?} after {:?}, {:?}", began.elapsed(), &beginning[..4]);
+                return began.elapsed();
+            }
         }
     }
 }
@@ -70,13 +94,13 @@ struct Met {
 }
 
 impl Met {
-    async fn call(self: Arc<Self>, url: String) {
-        // A client of its own: a connection of its own.
-        let client = client();
+    /// Asks again and again, over a connection of its own.
+    async fn call(self: Arc<Self>, address: SocketAddr) {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
         while !self.over.load(Ordering::SeqCst) {
-            match ask(&client, &url, "lobby").await {
-                Ok(answer) if answer.status == 200 => drop(self.served.fetch_add(1, Ordering::SeqCst)),
-                other => self.failed.lock().expect("no panic").push(format!("{other:?}")),
+            match is_reused(&mut stream).await {
+                Ok(true) => drop(self.served.fetch_add(1, Ordering::SeqCst)),
+                other => return self.failed.lock().expect("no panic").push(format!("{other:?}")),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -91,8 +115,7 @@ async fn idle_connections_and_slow_ones_are_in_nobodys_way() {
     stage.set("GREENROOM_SERVER_HTTP_REQUEST_TIMEOUT_MS", "2000");
     stage.set("GREENROOM_SERVER_IDLE_TIMEOUT_MS", "600000");
     let replica = stage.replica().await;
-    let url = replica.url("/v1/dispatches");
-    assert_eq!(ask(&client(), &url, "lobby").await.expect("an answer").status, 201);
+    assert_eq!(ask(&client(), &replica.url("/v1/dispatches"), "lobby").await.expect("an answer").status, 201);
 
     let before = metric(&replica, "process_resident_memory_bytes").await;
     let mut idle = many_idle(&replica, count).await;
@@ -100,7 +123,7 @@ async fn idle_connections_and_slow_ones_are_in_nobodys_way() {
     assert!(each < BYTES_PER_CONNECTION_MAX, "{each} bytes of memory for a connection");
 
     let met = Arc::new(Met::default());
-    let callers: Vec<_> = (0..count / 10).map(|_| tokio::spawn(Arc::clone(&met).call(url.clone()))).collect();
+    let callers: Vec<_> = (0..count / 10).map(|_| tokio::spawn(Arc::clone(&met).call(replica.address))).collect();
     let headers = "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ".to_owned();
     let body = format!(
         "POST /v1/dispatches/dsp_1_0198c5d0000070008000000000000000/ttl HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\
