@@ -121,7 +121,6 @@ impl Replica {
             connections_max: connections_max(config),
         };
         let server = Server::start(server_options, router(Arc::new(state)), metrics, shutdown.stopping())
-            .await
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         // The setting counts from the signal on, the stop from the end of the drain.
         let (drain, grace) = (config.server.drain(), config.server.grace());
@@ -219,7 +218,6 @@ fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
         move |request| {
             minting
                 .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
-                .map(|token| token.expose_secret().to_owned())
                 .map_err(|error| error.to_string())
         },
     ))

@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
@@ -171,7 +172,7 @@ impl Making<'_> {
         let id = record.dispatch.id;
         let attributes = HashMap::from([
             (ATTRIBUTE_ID.to_owned(), id.to_string()),
-            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token)),
+            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token).expose_secret().to_owned()),
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
         self.asked.store(true, Ordering::SeqCst);

@@ -115,7 +115,7 @@ impl Dispatch {
 }
 
 /// A page, or anyone else, asks for an agent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Acquire {
     /// What for.
     pub place: Place,
@@ -125,6 +125,14 @@ pub struct Acquire {
     pub ttl_seconds: Option<u32>,
     /// How long the caller can wait for a creation that is under way.
     pub patience: Duration,
+}
+
+/// Shows no metadata.
+impl std::fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Acquire");
+        shown.field("place", &self.place).field("ttl_seconds", &self.ttl_seconds).finish_non_exhaustive()
+    }
 }
 
 /// The answer to [`Acquire`].

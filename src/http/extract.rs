@@ -30,9 +30,9 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         }
         let body = RawBody::from_request(request, app).await?.0;
         serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
-            Category::Data => Problem::new(Code::InvalidRequest, shortened(error.to_string())),
+            Category::Data => Problem::new(Code::InvalidRequest, shortened(&error.to_string())),
             Category::Syntax | Category::Eof | Category::Io => {
-                Problem::new(Code::MalformedJson, shortened(error.to_string()))
+                Problem::new(Code::MalformedJson, shortened(&error.to_string()))
             }
         })
     }
@@ -109,7 +109,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         }
         match axum::extract::Query::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(error) => Err(Problem::new(Code::InvalidRequest, shortened(error.body_text()))),
+            Err(error) => Err(Problem::new(Code::InvalidRequest, shortened(&error.body_text()))),
         }
     }
 }
@@ -165,15 +165,15 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
                 ErrorKind::InvalidUtf8InPathParam { .. } => {
                     Err(Problem::new(Code::MalformedRequest, "the path is not percent-encoded UTF-8"))
                 }
-                _ => Err(Problem::new(Code::InvalidRequest, shortened(error.body_text()))),
+                _ => Err(Problem::new(Code::InvalidRequest, shortened(&error.body_text()))),
             },
             Err(other) => Err(Problem::internal(other.body_text())),
         }
     }
 }
 
-fn shortened(text: String) -> String {
-    let mut text = scrub::masked(&text).into_owned();
+fn shortened(text: &str) -> String {
+    let mut text = scrub::masked(text).into_owned();
     if let Some((end, _)) = text.char_indices().nth(DETAIL_CHARS_MAX) {
         text.truncate(end);
         text.push('…');
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_explanation_is_short() {
-        assert_eq!(shortened("é".repeat(400)).chars().count(), DETAIL_CHARS_MAX + 1);
-        assert_eq!(shortened("é".repeat(300)).chars().count(), DETAIL_CHARS_MAX);
+        assert_eq!(shortened(&"é".repeat(400)).chars().count(), DETAIL_CHARS_MAX + 1);
+        assert_eq!(shortened(&"é".repeat(300)).chars().count(), DETAIL_CHARS_MAX);
     }
 }

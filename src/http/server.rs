@@ -71,7 +71,7 @@ pub struct Server {
 impl Server {
     /// Listens, and serves until `stopping` is cancelled. Then it accepts nothing more and
     /// finishes the requests that it has begun.
-    pub async fn start(
+    pub fn start(
         options: ServerOptions,
         router: Router,
         metrics: Arc<Metrics>,

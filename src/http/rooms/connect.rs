@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,10 +31,10 @@ pub(in crate::http) struct Request {
     ttl_seconds: Option<TtlSeconds>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Answer<'a> {
     url: &'a str,
-    token: String,
+    token: &'a str,
     identity: &'a str,
     dispatch: DispatchView,
     reused: bool,
@@ -52,7 +53,8 @@ pub(in crate::http) async fn connect(
 
     let (status, dispatch) = answer(app.dispatches.acquire(request.into_acquire(&app.settings)).await?);
     let reused = status == StatusCode::OK;
-    let answer = Answer { url: livekit.public_url(), token, identity: &identity, dispatch: dispatch.into(), reused };
+    let (url, token) = (livekit.public_url(), token.expose_secret());
+    let answer = Answer { url, token, identity: &identity, dispatch: dispatch.into(), reused };
     let response = (status, Json(answer)).into_response();
     Ok(if reused { response } else { noted(response) })
 }

@@ -110,8 +110,8 @@ fn without_metadata(body: &[u8], request: &serde_json::Value) -> String {
         if quoted.len() >= METADATA_BYTES_MIN {
             text = text.replace(&quoted, "<metadata>");
         }
-        let as_json = serde_json::Value::from(quoted).to_string();
-        quoted = as_json.trim_matches('"').to_owned();
+        let as_json = serde_json::Value::from(quoted.as_str()).to_string();
+        as_json.trim_matches('"').clone_into(&mut quoted);
     }
     text
 }

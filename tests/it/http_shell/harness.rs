@@ -63,7 +63,7 @@ pub(super) async fn start(setup: Setup) -> Running {
         livekit: setup.livekit,
         settings: setup.settings,
     });
-    let server = Server::start(setup.options, router(app), metrics, shutdown.stopping()).await.expect("a free port");
+    let server = Server::start(setup.options, router(app), metrics, shutdown.stopping()).expect("a free port");
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
     Running { address: server.address(), shutdown, server, client, redis }
 }
