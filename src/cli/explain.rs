@@ -1,9 +1,8 @@
 //! `greenroom explain lobby`: why a room has, or has no, agent.
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat};
 
-use super::{CliError, ExplainArgs, say};
+use super::{CliError, ExplainArgs, say, time};
 use crate::app::store_options;
 use crate::config::Config;
 use crate::dispatch;
@@ -42,9 +41,4 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
         ))?;
     }
     Ok(())
-}
-
-fn time(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
 }

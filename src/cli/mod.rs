@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
 
+mod agent;
 mod dev;
 mod doctor;
 mod explain;
@@ -50,6 +52,29 @@ pub enum Command {
     Doctor,
     /// Say why a room has, or has no, agent
     Explain(ExplainArgs),
+    /// Drain an agent before its deploy is taken down, or see how far that is
+    #[command(subcommand)]
+    Agent(AgentCommand),
+}
+
+/// `greenroom agent …`
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Say whether it drains, and how many dispatches of it there are
+    Get {
+        /// The agent's name
+        agent: String,
+    },
+    /// Make no new dispatch of it; those that run go on
+    Drain {
+        /// The agent's name
+        agent: String,
+    },
+    /// Take that back
+    Undrain {
+        /// The agent's name
+        agent: String,
+    },
 }
 
 /// The arguments of `greenroom dev`.
@@ -112,6 +137,12 @@ fn say(line: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// A time of Redis's for a person, in UTC.
+fn time(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
+    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
+}
+
 /// Loads the settings and does what was asked. `env` is the process's environment.
 pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Result<(), CliError> {
     let config = Config::load(cli.config.as_deref(), env)?;
@@ -122,6 +153,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Key(args) => key::run(config, args).await,
         Command::Doctor => doctor::run(config).await,
         Command::Explain(args) => explain::run(config, args).await,
+        Command::Agent(command) => agent::run(config, command).await,
     }
 }
 

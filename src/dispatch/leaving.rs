@@ -23,6 +23,9 @@ impl Core {
         first: &Look,
         lost: &CancellationToken,
     ) -> Result<(), Failure> {
+        if self.settings.observe_only {
+            return Ok(());
+        }
         let (room, agent) = (place.room.as_str(), place.agent.as_str());
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
@@ -49,8 +52,7 @@ impl Core {
             }
             if began.elapsed() > LEAVE_GRACE {
                 for identity in lingering {
-                    let remove = self.provider.remove_agent(room, identity);
-                    self.provider_call("remove_agent", remove).await?;
+                    self.remove_agent(room, identity).await?;
                 }
             }
             tokio::time::sleep(pause).await;

@@ -159,8 +159,8 @@ impl Making<'_> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
         let room = place.room.as_str();
-        let timeouts = room_timeouts(record.dispatch.ttl_seconds);
-        core.provider_call("ensure_room", core.provider.ensure_room(room, timeouts)).await?;
+        let timeouts = room_timeouts(record.ttl_seconds_max);
+        core.ensure_room(room, timeouts).await?;
         let look = core.look(room, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
@@ -175,9 +175,8 @@ impl Making<'_> {
             (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token).expose_secret().to_owned()),
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
-        self.asked.store(true, Ordering::SeqCst);
-        let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
-        let created = core.provider_call("create", create).await?;
+        self.asked.store(!core.settings.observe_only, Ordering::SeqCst);
+        let created = core.create(place, &self.metadata, attributes).await?;
         let made = created.id.clone();
         self.commit(&created, Some(token), false).await.map_err(|error| match error {
             TryError::Lost { .. } => TryError::Lost { made: Some(made) },
@@ -246,6 +245,9 @@ impl Making<'_> {
         let deadline = if is_accepted(dispatch) { settings.join_deadline_with_job } else { settings.join_deadline };
         let present = is_present(dispatch, look);
         let on_its_way = !present && age_seconds < deadline.as_secs();
+        if settings.observe_only {
+            return present || on_its_way;
+        }
         let in_use = !look.people.is_empty() || self.record.return_policy == "always" || self.is_own(dispatch);
         on_its_way || (present && in_use)
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
-use super::{Dispatch, DispatchError, Place};
+use super::{Dispatch, DispatchError, Place, State};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
 use crate::store::{Due, DueKind, Judgement, Observation, Record, Refusal, StoreError};
@@ -67,7 +67,7 @@ impl Core {
             };
         match judgement {
             Judgement::Well => {
-                if let Some(ours) = ours {
+                if let Some(ours) = ours.filter(|_| !self.settings.observe_only) {
                     self.show_out_strangers(&record.dispatch.place, ours, &look).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
@@ -94,8 +94,7 @@ impl Core {
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
-            let remove = self.provider.remove_agent(room, &other.identity);
-            let removed = self.provider_call("remove_agent", remove).await;
+            let removed = self.remove_agent(room, &other.identity).await;
             tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
@@ -116,6 +115,7 @@ impl Core {
         }
         match self.store.ended(&dispatch.place, dispatch.token).await {
             Ok(()) => {
+                self.count_no_longer(record).await;
                 self.metrics.cleaned_up(true);
                 let lived_ms = record.now_ms.saturating_sub(dispatch.created_at_ms);
                 self.metrics.dispatch_ended(known_reason(&dispatch.reason), Duration::from_millis(lived_ms));
@@ -138,7 +138,8 @@ impl Core {
 
     /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.
     pub(super) async fn remove(&self, place: &Place, provider_id: &str) -> Result<(), Failure> {
-        if self.store.tombstone(place, provider_id).await? {
+        // A tombstone would keep what goes on living from being adopted.
+        if !self.settings.observe_only && self.store.tombstone(place, provider_id).await? {
             self.delete(place, provider_id).await?;
         }
         Ok(())
@@ -168,19 +169,33 @@ impl Core {
         let hold = self.settings.failure_hold;
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
-            Ok(failed) if failed.failures == FAILURES_ALERT => {
-                tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
-                Err(DispatchError::Provider { source: error, retry_after: hold })
+            Ok(failed) => {
+                if failed.dispatch.state == State::Failed {
+                    self.count_no_longer(record).await;
+                }
+                if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
+                    tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                }
             }
-            Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
-            Err(store) => Err(store.into()),
+            Err(StoreError::Refused(_)) => {}
+            Err(store) => return Err(store.into()),
         }
+        Err(DispatchError::Provider { source: error, retry_after: hold })
     }
 }
 
 /// Why a dispatch ends, or is made again.
-const REASONS: [&str; 8] =
-    ["ttl", "asked", "room_closed", "join_deadline", "agent_gone", "agent_silent", "agent_closed", "returned"];
+const REASONS: [&str; 9] = [
+    "ttl",
+    "asked",
+    "room_closed",
+    "too_old",
+    "join_deadline",
+    "agent_gone",
+    "agent_silent",
+    "agent_closed",
+    "returned",
+];
 
 /// How many failures in a row are worth waking somebody.
 const FAILURES_ALERT: u32 = 3;

@@ -9,7 +9,7 @@ use super::shell::Access::{Key, Open};
 use super::shell::Patience::{Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{cors, dispatches, livekit, operation, rooms, shell};
+use super::{agents, cors, dispatches, livekit, operation, rooms, shell};
 
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
@@ -37,7 +37,8 @@ type Route = (&'static str, shell::Access, shell::Patience, super::problem::Form
 
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
-fn routes() -> [Route; 13] {
+fn routes() -> [Route; 16] {
+    use agents::drain::{drain, undrain};
     use dispatches::{activity, alive, create, end, end_of_room, get as get_one, list, ttl};
     use livekit::{agent_status, dispatch_agent, webhook};
     use operation::{healthz, metrics, readyz};
@@ -49,6 +50,9 @@ fn routes() -> [Route; 13] {
         ("/v1/dispatches/{id}/alive", Open, Prompt, Problem, post(alive::alive)),
         ("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, post(ttl::ttl)),
         ("/v1/connect", Key, Waits, Problem, post(connect::connect)),
+        ("/v1/agents/{agent}", Key, Prompt, Problem, get(agents::get::get)),
+        ("/v1/agents/{agent}/drain", Key, Prompt, Problem, post(drain)),
+        ("/v1/agents/{agent}/undrain", Key, Prompt, Problem, post(undrain)),
         ("/v1/rooms/{room}/explain", Key, Prompt, Problem, get(explain::explain)),
 
         ("/api/livekit/dispatch-agent", Key, Waits, Kept, post(dispatch_agent::dispatch_agent)),

@@ -7,8 +7,13 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
-const DISPATCH: &str =
-    concat!(include_str!("../../lua/dispatch/shared.lua"), "\n", include_str!("../../lua/dispatch/rules.lua"));
+const DISPATCH: &str = concat!(
+    include_str!("../../lua/dispatch/habit.lua"),
+    "\n",
+    include_str!("../../lua/dispatch/shared.lua"),
+    "\n",
+    include_str!("../../lua/dispatch/rules.lua")
+);
 
 /// One script, which is one atomic transition.
 #[derive(Debug)]
@@ -79,6 +84,9 @@ scripts! {
     REAP_PROVIDER = DISPATCH, "reap/provider.lua";
     REAP_BEAT = DISPATCH, "reap/beat.lua";
     REAP_STORE = DISPATCH, "reap/store.lua";
+    AGENT_DRAIN = "", "agent/drain.lua";
+    QUOTA_TAKE = "", "quota/take.lua";
+    QUOTA_GIVE = "", "quota/give.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";
     LEADER_RESIGN = "", "leader/resign.lua";
     LEADER_BEGIN = "", "leader/begin.lua";

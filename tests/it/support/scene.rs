@@ -133,6 +133,9 @@ impl Scene {
             believed: BELIEVED,
             join_deadline: JOIN_DEADLINE,
             claim: CLAIM,
+            age_seconds_max: None,
+            ttl_bounds: None,
+            may_create: true,
         }
     }
 
@@ -150,7 +153,11 @@ impl Scene {
     }
 
     pub(crate) async fn acquire(&self) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", &self.acquire_rules()).await.expect("a verdict")
+        self.acquire_by(&self.acquire_rules()).await
+    }
+
+    pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
+        self.store.acquire(&self.place, "", rules).await.expect("an answer").expect("it may be made")
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
@@ -273,9 +280,10 @@ impl Scene {
                 "id" | "metadata" => ("string", -1),
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
-                "due" | "index" => ("zset", -1),
+                "habit" => ("hash", 604_800),
+                "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
-                "dispatch" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
@@ -299,10 +307,11 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
+        let shared = [lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
-        let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), lua("dispatch/shared.lua"));
+        let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), shared.concat());
         let mut cmd = ::redis::cmd("EVAL");
         cmd.arg(source).arg(keys.len()).arg(keys).arg(args);
         cmd.query_async(&mut self.connection.clone()).await
