@@ -157,8 +157,13 @@ fn token_of(headers: &HeaderMap, query: Option<&str>) -> Result<Option<String>, 
 /// An error that quotes everything, as servers and what stands before them are wont to do.
 fn echo(status: u16, token: &str, body: &[u8]) -> Response<Body> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = String::from_utf8_lossy(body);
-    plain(status, format!("{body} token: {token}, error: refused\r\nAuthorization: Bearer {token}\u{1b}[31m"))
+    // What is worth the most comes first: who reads this may keep the beginning only.
+    let sent = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let (metadata, body) = (&sent["metadata"], String::from_utf8_lossy(body));
+    plain(
+        status,
+        format!("{metadata} token: {token}, error: refused\r\nAuthorization: Bearer {token}\u{1b}[31m {body}"),
+    )
 }
 
 fn refuse_with(status: u16, retry_after: Option<u32>) -> Response<Body> {
