@@ -8,6 +8,7 @@ pub mod config;
 pub mod dispatch;
 pub mod http;
 pub mod id;
+pub mod idempotency;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;

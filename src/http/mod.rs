@@ -16,6 +16,7 @@ mod cors;
 mod dispatches;
 mod extract;
 mod fields;
+mod idempotency;
 mod livekit;
 mod operation;
 mod problem;

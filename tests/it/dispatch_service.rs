@@ -43,7 +43,13 @@ fn place(room: &str) -> Place {
 }
 
 fn ask(room: &str) -> Acquire {
-    Acquire { place: place(room), metadata: String::new(), ttl_seconds: None, patience: Duration::from_secs(10) }
+    Acquire {
+        place: place(room),
+        metadata: String::new(),
+        ttl_seconds: None,
+        patience: Duration::from_secs(10),
+        once: None,
+    }
 }
 
 fn unpack(acquired: Acquired) -> (Dispatch, bool) {

@@ -6,6 +6,7 @@ use axum::extract::State;
 use super::view::DispatchView;
 use crate::dispatch::Which;
 use crate::http::extract::IdInPath;
+use crate::http::idempotency::RequestKey;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::name::Name;
@@ -13,7 +14,9 @@ use crate::name::Name;
 pub(in crate::http) async fn activity(
     State(app): State<App>,
     IdInPath(id): IdInPath,
+    key: RequestKey,
 ) -> Result<Json<DispatchView>, Problem> {
-    let dispatch = app.dispatches.touch(&Name::default_tenant(), Which::Id(id)).await?;
+    let once = key.once("key", "activity", &id.to_string());
+    let dispatch = app.dispatches.touch(&Name::default_tenant(), Which::Id(id), once.as_ref()).await?;
     Ok(Json(dispatch.into()))
 }

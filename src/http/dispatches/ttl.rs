@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::view::DispatchView;
 use crate::dispatch::{TtlChange, Which};
-use crate::http::extract::{IdInPath, JsonBody};
+use crate::http::extract::IdInPath;
 use crate::http::fields::{TtlSeconds, nullable};
+use crate::http::idempotency::KeyedJson;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
@@ -26,9 +27,11 @@ pub(in crate::http) struct Change {
 pub(in crate::http) async fn ttl(
     State(app): State<App>,
     IdInPath(id): IdInPath,
-    JsonBody(change): JsonBody<Change>,
+    KeyedJson(change, key): KeyedJson<Change>,
 ) -> Result<Response, Problem> {
-    let dispatch = app.dispatches.change_ttl(&Name::default_tenant(), Which::Id(id), change.into()).await?;
+    let once = key.once("key", "ttl", &id.to_string());
+    let dispatch =
+        app.dispatches.change_ttl(&Name::default_tenant(), Which::Id(id), change.into(), once.as_ref()).await?;
     Ok(noted(Json(DispatchView::from(dispatch)).into_response()))
 }
 

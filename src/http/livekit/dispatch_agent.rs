@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::dispatch::{Acquire, Acquired, Place};
-use crate::http::extract::JsonBody;
 use crate::http::fields::{AgentName, RoomName};
+use crate::http::idempotency::KeyedJson;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
@@ -59,9 +59,10 @@ struct Answer {
 
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
-    JsonBody(request): JsonBody<Request>,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)?).await?;
+    let acquire = request.into_acquire(&app.settings)?.once(|place| key.once("key", "dispatch-agent", place));
+    let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(&acquired))
 }
 
@@ -74,6 +75,7 @@ impl Request {
             metadata: page.into_json()?,
             ttl_seconds: None,
             patience: settings.creation_budget,
+            once: None,
         })
     }
 }

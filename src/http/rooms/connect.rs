@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::dispatch::{Acquire, Place};
 use crate::http::dispatches::view::{DispatchView, answer};
-use crate::http::extract::JsonBody;
 use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
+use crate::http::idempotency::KeyedJson;
 use crate::http::livekit::door::JoinRequest;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
@@ -42,7 +42,7 @@ struct Answer<'a> {
 
 pub(in crate::http) async fn connect(
     State(app): State<App>,
-    JsonBody(request): JsonBody<Request>,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let livekit = app.livekit()?;
     let identity = request.identity.as_ref().map_or_else(new_identity, |identity| identity.0.as_str().to_owned());
@@ -51,7 +51,8 @@ pub(in crate::http) async fn connect(
     let join = JoinRequest { room: request.room.0.as_str(), identity: &identity, name };
     let token = livekit.join_token(join).map_err(Problem::internal)?;
 
-    let (status, dispatch) = answer(app.dispatches.acquire(request.into_acquire(&app.settings)).await?);
+    let acquire = request.into_acquire(&app.settings).once(|place| key.once("key", "connect", place));
+    let (status, dispatch) = answer(app.dispatches.acquire(acquire).await?);
     let reused = status == StatusCode::OK;
     let (url, token) = (livekit.public_url(), token.expose_secret());
     let answer = Answer { url, token, identity: &identity, dispatch: dispatch.into(), reused };
@@ -67,6 +68,7 @@ impl Request {
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
+            once: None,
         }
     }
 }

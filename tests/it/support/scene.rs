@@ -157,7 +157,7 @@ impl Scene {
     }
 
     pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", rules).await.expect("an answer").expect("it may be made")
+        self.store.acquire(&self.place, "", rules, None).await.expect("an answer").expect("it may be made")
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
@@ -167,6 +167,7 @@ impl Scene {
             agent_token: record.dispatch.token,
             adopted: false,
             join_deadline: JOIN_DEADLINE,
+            once: None,
         };
         self.store.commit(&record.dispatch.place, record.dispatch.token, &commit).await
     }
@@ -281,6 +282,7 @@ impl Scene {
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
                 "habit" => ("hash", 604_800),
+                "once" => ("hash", 86_400),
                 "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
                 "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
@@ -307,7 +309,7 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
-        let shared = [lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
+        let shared = [lua("idempotency.lua"), lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
