@@ -45,8 +45,9 @@ async fn sing(replica: &Replica, found: &mut Found, room: &str) {
         request.bearer_auth(KEY).header("x-canary", "canary-of-header").header("cookie", "canary-of-cookie=1")
     };
     let create = json!({"room": room, "agent": AGENT, "metadata": METADATA});
+    let once = &format!("canary-of-idempotency-{room}");
     let requests = [
-        call("POST", "/v1/dispatches").json(&create),
+        call("POST", "/v1/dispatches").header("idempotency-key", once).json(&create),
         call("POST", "/v1/dispatches").json(&json!({"room": room, "agent": AGENT, "metadata": METADATA, "x": 1})),
         call("POST", "/v1/dispatches").json(&json!({"room": format!("{room}-2"), "agent": AGENT, "ttl_seconds": JWT})),
         call("POST", "/v1/dispatches").header("content-type", "application/json").body(format!("{{{METADATA}")),
@@ -74,7 +75,9 @@ async fn sing(replica: &Replica, found: &mut Found, room: &str) {
         let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
         found.add(format!("answer {n} ({status})"), format!("{headers}\n{}", answer.text().await.expect("a text")));
     }
-    let page = call("POST", "/v1/connect").json(&json!({"room": room, "agent": AGENT, "metadata": METADATA}));
+    let page = call("POST", "/v1/connect")
+        .header("idempotency-key", once)
+        .json(&json!({"room": room, "agent": AGENT, "metadata": METADATA}));
     let mut page: Value = page.send().await.expect("an answer").json().await.expect("JSON");
     // This one token is what the page asked for; it is found nowhere else.
     if room.starts_with("well") {
