@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench livekit-test docs
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,10 @@ fmt: ## format the code
 bench: ## measure: a table with the limit beside each figure
 	scripts/setup run
 	cargo bench --locked
+
+soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of three replicas
+	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 cargo nextest run --locked --profile soak --test it \
+		-E 'test(idle_connections) or test(rolling_restarts)'
 
 livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"

@@ -24,12 +24,14 @@ use crate::provider::Provider;
 use crate::provider::livekit::{LiveKit, WebhookError};
 use crate::provider::simulated::{Simulated, SimulatedOptions};
 use crate::store::{Hints, Store, StoreOptions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// How long a page's token lets it join.
 const JOIN_TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 /// How long `/v1` waits for a creation before it answers 202.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// Files that are kept free for connections to Redis and LiveKit, and whatever else the process opens.
+const FILES_OF_OUR_OWN: usize = 512;
 /// Notices of the simulation that may wait to be taken in.
 const NOTICES_MAX: usize = 10_000;
 
@@ -105,7 +107,7 @@ impl Replica {
         let state = AppState {
             dispatches,
             api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
-            metrics,
+            metrics: Arc::clone(&metrics),
             readiness: readiness(&store),
             shutdown: shutdown.clone(),
             livekit: door(config, &provider),
@@ -115,10 +117,10 @@ impl Replica {
             listen: config.server.listen,
             header_read_timeout: config.server.header_read_timeout(),
             idle_timeout: config.server.idle_timeout(),
-            connections_max: config.server.connections_max,
+            write_timeout: config.server.write_timeout(),
+            connections_max: connections_max(config),
         };
-        let server = Server::start(server_options, router(Arc::new(state)), shutdown.stopping())
-            .await
+        let server = Server::start(server_options, router(Arc::new(state)), metrics, shutdown.stopping())
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         // The setting counts from the signal on, the stop from the end of the drain.
         let (drain, grace) = (config.server.drain(), config.server.grace());
@@ -217,10 +219,20 @@ fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
         move |request| {
             minting
                 .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
-                .map(|token| token.expose_secret().to_owned())
                 .map_err(|error| error.to_string())
         },
     ))
+}
+
+/// As many as the settings allow, and as the process may open files for.
+fn connections_max(config: &Config) -> usize {
+    let wanted = config.server.connections_max;
+    let Some(files_max) = telemetry::open_files_max() else { return wanted };
+    let possible = files_max.saturating_sub(FILES_OF_OUR_OWN).max(1);
+    if wanted > possible {
+        tracing::info!(wanted, possible, files_max, "fewer connections than set: the process may not open more files");
+    }
+    wanted.min(possible)
 }
 
 fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
@@ -231,6 +243,7 @@ fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
         page_patience: PAGE_PATIENCE,
         request_timeout: config.server.http_request_timeout(),
         body_bytes_max: config.server.body_bytes_max,
+        cors_origins: config.server.cors_origins.clone(),
     })
 }
 

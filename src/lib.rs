@@ -12,5 +12,6 @@ pub mod idempotency;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;
+pub mod scrub;
 pub mod store;
 pub mod telemetry;

@@ -30,6 +30,8 @@ pub(super) enum Rule {
     Name,
     /// Directives for the log.
     Filter,
+    /// A list of origins, or `*` alone; with commas between them in a variable.
+    Origins,
     /// The tables of single agents.
     Agents,
 }
@@ -47,8 +49,10 @@ const RULES: &[(&str, Rule)] = &[
     ("server.http_request_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.header_read_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.idle_timeout_ms", Rule::Whole(100, 3_600_000)),
+    ("server.write_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.body_bytes_max", Rule::Whole(1024, 16_777_216)),
     ("server.connections_max", Rule::Whole(1, 1_000_000)),
+    ("server.cors_origins", Rule::Origins),
     ("server.drain_ms", Rule::Whole(0, 600_000)),
     ("server.grace_ms", Rule::Whole(0, 3_600_000)),
     ("redis.url", Rule::SecretUrl(REDIS)),
@@ -144,6 +148,10 @@ impl Rule {
     pub(super) fn read(self, text: &str) -> toml::Value {
         match self {
             Self::Whole(..) => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Integer),
+            Self::Origins => {
+                let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+                origins.map(toml::Value::from).collect::<Vec<_>>().into()
+            }
             Self::Switch => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Boolean),
             _ => toml::Value::from(text),
         }
@@ -157,9 +165,12 @@ impl Rule {
         if let Self::Switch = self {
             return value.is_bool();
         }
+        if let Self::Origins = self {
+            return value.as_array().is_some_and(|origins| are_origins(origins));
+        }
         let Some(text) = value.as_str() else { return false };
         match self {
-            Self::Whole(..) | Self::Switch | Self::Agents => false,
+            Self::Whole(..) | Self::Switch | Self::Origins | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
             Self::Url(starts) | Self::SecretUrl(starts) => {
@@ -183,6 +194,9 @@ impl Rule {
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
             Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
+            Self::Origins => {
+                "origins such as https://app.example.com, in small letters and without a path, or * alone".to_owned()
+            }
             Self::Agents => "a table of agents, such as [dispatch.agents.assistant]".to_owned(),
         }
     }
@@ -191,6 +205,19 @@ impl Rule {
     pub(super) fn is_secret(self) -> bool {
         matches!(self, Self::SecretUrl(_) | Self::SecretToken)
     }
+}
+
+fn are_origins(origins: &[toml::Value]) -> bool {
+    let is_any = |origin: &toml::Value| origin.as_str() == Some("*");
+    origins.iter().all(|origin| is_any(origin) || origin.as_str().is_some_and(is_origin))
+        && (origins.len() == 1 || !origins.iter().any(is_any))
+}
+
+/// An origin as browsers write it: the comparison is exact.
+fn is_origin(text: &str) -> bool {
+    let host = HTTP.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or_default();
+    let of_host = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-:[]".contains(&c);
+    !host.is_empty() && host.bytes().all(of_host)
 }
 
 fn is_token(text: &str) -> bool {

@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
@@ -103,7 +104,10 @@ impl Core {
                 }
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
                 Ok(Err(TryError::Provider(error))) => error,
-                Err(_) => break ProviderError::Timeout,
+                Err(_) => {
+                    self.metrics.timed_out("creation");
+                    break ProviderError::Timeout;
+                }
             };
             tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
             let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
@@ -112,6 +116,7 @@ impl Core {
                 break error;
             }
             tries_left -= 1;
+            self.metrics.creation_retried();
             tokio::time::sleep(pause).await;
             backoff *= 2;
         };
@@ -167,7 +172,7 @@ impl Making<'_> {
         let id = record.dispatch.id;
         let attributes = HashMap::from([
             (ATTRIBUTE_ID.to_owned(), id.to_string()),
-            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token)),
+            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token).expose_secret().to_owned()),
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
         self.asked.store(!core.settings.observe_only, Ordering::SeqCst);

@@ -118,7 +118,7 @@ impl Dispatch {
 }
 
 /// A page, or anyone else, asks for an agent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Acquire {
     /// What for.
     pub place: Place,
@@ -139,6 +139,14 @@ impl Acquire {
         let place = &self.place;
         let name = format!("{}:{}:{}", place.tenant.encoded(), place.room.encoded(), place.agent.encoded());
         Self { once: once(&name), ..self }
+    }
+}
+
+/// Shows no metadata.
+impl std::fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Acquire");
+        shown.field("place", &self.place).field("ttl_seconds", &self.ttl_seconds).finish_non_exhaustive()
     }
 }
 

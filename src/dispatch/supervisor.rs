@@ -75,6 +75,7 @@ impl Core {
                 Ok(Outcome::Well(record.dispatch))
             }
             Judgement::Redispatch => {
+                self.metrics.redispatched(known_reason(&record.dispatch.reason));
                 tell_of_redispatch(&record.dispatch, self.settings.quick_tries);
                 Box::pin(self.make(&record)).await.map(Outcome::Made)
             }
@@ -109,12 +110,17 @@ impl Core {
             Ok(()) => {}
             Err(Failure::Lost) => return Err(self.claim_lost()),
             Err(Failure::Store(error)) => return Err(error.into()),
-            Err(Failure::Provider(error)) => return self.give_up(record, error, true).await,
+            Err(Failure::Provider(error)) => {
+                self.metrics.cleaned_up(false);
+                return self.give_up(record, error, true).await;
+            }
         }
         match self.store.ended(&dispatch.place, dispatch.token).await {
             Ok(()) => {
                 self.count_no_longer(record).await;
-                self.metrics.dispatch_ended(end_reason(&dispatch.reason));
+                self.metrics.cleaned_up(true);
+                let lived_ms = record.now_ms.saturating_sub(dispatch.created_at_ms);
+                self.metrics.dispatch_ended(known_reason(&dispatch.reason), Duration::from_millis(lived_ms));
                 tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
                 Ok(())
             }
@@ -180,6 +186,19 @@ impl Core {
     }
 }
 
+/// Why a dispatch ends, or is made again.
+const REASONS: [&str; 9] = [
+    "ttl",
+    "asked",
+    "room_closed",
+    "too_old",
+    "join_deadline",
+    "agent_gone",
+    "agent_silent",
+    "agent_closed",
+    "returned",
+];
+
 /// How many failures in a row are worth waking somebody.
 const FAILURES_ALERT: u32 = 3;
 
@@ -193,8 +212,8 @@ fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
 }
 
 /// The reasons that metrics know: a bounded set, whatever stands in Redis.
-fn end_reason(reason: &str) -> &'static str {
-    ["ttl", "asked", "room_closed", "too_old"].into_iter().find(|known| *known == reason).unwrap_or("other")
+fn known_reason(reason: &str) -> &'static str {
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or("other")
 }
 
 /// What stood in the way of a deletion.

@@ -93,11 +93,24 @@ text_field!(Session, "a session's state", |text| match text.as_str() {
 
 impl<'de> Deserialize<'de> for TtlSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Wider than the field, so that too large a number is told the same as any other.
-        let seconds = i128::deserialize(deserializer)?;
+        // Whatever stands there is read: a number that is none of ours is no fault of the JSON.
+        deserializer.deserialize_any(Seconds)
+    }
+}
+
+struct Seconds;
+
+impl Visitor<'_> for Seconds {
+    type Value = TtlSeconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ttl_seconds of 1 to {TTL_SECONDS_MAX}")
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<TtlSeconds, E> {
         match u32::try_from(seconds) {
-            Ok(seconds) if (1..=TTL_SECONDS_MAX).contains(&seconds) => Ok(Self(seconds)),
-            _ => Err(de::Error::custom("ttl_seconds must be 1 to 86400")),
+            Ok(seconds) if (1..=TTL_SECONDS_MAX).contains(&seconds) => Ok(TtlSeconds(seconds)),
+            _ => Err(E::custom("ttl_seconds must be 1 to 86400")),
         }
     }
 }
@@ -164,6 +177,11 @@ mod tests {
             [json!(0), json!(86_401), json!(-1), json!(1.5), json!(1e300), json!(u64::MAX), json!("60"), json!(true)]
         {
             assert!(read::<TtlSeconds>(bad.clone()).is_err(), "{bad}");
+        }
+        for bad in ["1.5", "\"60\"", "true", "[]", "{}", "-1", "99999999999999999999"] {
+            let error = serde_json::from_str::<TtlSeconds>(bad).unwrap_err();
+            assert_eq!(error.classify(), serde_json::error::Category::Data, "{bad}: {error}");
+            assert!(error.to_string().contains("1 to 86400"), "{error}");
         }
         assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX))).is_ok());
         assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX + 1))).is_err());

@@ -13,6 +13,7 @@
 
 mod agents;
 mod auth;
+mod cors;
 mod dispatches;
 mod extract;
 mod fields;

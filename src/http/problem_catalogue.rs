@@ -110,8 +110,9 @@ catalogue! {
     BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, NEVER, "The body is too large", OUR_REQUEST,
     ["Pass large things by reference, such as a link in the metadata."];
 
-    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, NEVER, "The body must be JSON", OUR_REQUEST,
-    ["Send `Content-Type: application/json`."];
+    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, NEVER, "The body must be plain JSON", OUR_REQUEST,
+    ["Send `Content-Type: application/json`.",
+     "Send the body as it is: compressed ones are not taken."];
 
     InvalidRequest: "invalid_request", UNPROCESSABLE_ENTITY, NEVER, "The request makes no sense", OUR_REQUEST,
     ["See `detail` for the field and what it takes. Unknown fields are refused."];

@@ -11,15 +11,22 @@ use super::shell::Access::{self, Key, Open};
 use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, dispatches, livekit, operation, rooms, shell};
+use super::{agents, cors, dispatches, livekit, operation, rooms, shell};
 
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
+    let cors = cors::layer(&app.settings.cors_origins);
     let mut router = Router::new();
     for Route { template, access, patience, form, methods: (_, _, methods) } in table() {
         let endpoint = Endpoint { app: app.clone(), spec: Spec { template, access, patience, form } };
         let methods = methods.fallback(shell::method_not_allowed);
-        router = router.route(template, methods.layer(from_fn_with_state(endpoint, shell)));
+        let methods = methods.layer(from_fn_with_state(endpoint, shell));
+        // Outermost: a preflight shows no key, and a page may read its refusals.
+        let methods = match &cors {
+            Some(cors) if cors::covers(template) => methods.layer(cors.clone()),
+            _ => methods,
+        };
+        router = router.route(template, methods);
     }
     let unknown = Spec { template: "unknown", access: Open, patience: Prompt, form: Problem };
     let unknown = from_fn_with_state(Endpoint { app: app.clone(), spec: unknown }, shell);

@@ -46,6 +46,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// The largest body that is read.
     pub body_bytes_max: usize,
+    /// The other origins whose pages may call; `*` is all.
+    pub cors_origins: Vec<String>,
 }
 
 impl HttpSettings {
@@ -57,6 +59,7 @@ impl HttpSettings {
             page_patience: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 256 * 1024,
+            cors_origins: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::standin::{Fault, Method};
 use crate::support::client::get;
 use crate::support::process::Replica;
 use crate::support::stage::{AGENT, KEY, Stage, ask, client};
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, size_of_test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_says_not_ready_and_answers_what_was_begun() {
@@ -118,7 +118,7 @@ async fn rolling_restarts_behind_a_balancer_fail_no_request() {
     let load = Arc::new(Load::default());
     let url = balancer.url("/v1/dispatches");
     let callers: Vec<_> = (0..4).map(|caller| tokio::spawn(Arc::clone(&load).run(url.clone(), caller))).collect();
-    for _ in 0..5 {
+    for _ in 0..size_of_test("GREENROOM_TEST_RESTARTS", 3) {
         for replica in &mut replicas {
             let before = load.answered.load(Ordering::SeqCst);
             replica.process.signal("TERM");

@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one file per subject.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod binary_canary;
 mod binary_commands;
+mod binary_connections;
 mod binary_dev;
 mod binary_replicas;
 mod binary_stop;

@@ -1,5 +1,7 @@
 //! What the HTTP layer needs of LiveKit itself: reading its webhooks, and tokens to join a room.
 
+use secrecy::SecretString;
+
 use crate::dispatch::RoomNotice;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::AppState;
@@ -9,7 +11,7 @@ use crate::http::state::AppState;
 type Receive = dyn Fn(&str, &[u8]) -> Result<Option<RoomNotice>, WebhookRefusal> + Send + Sync;
 
 /// Makes a token to join a room, or says why it cannot.
-type JoinToken = dyn Fn(JoinRequest<'_>) -> Result<String, String> + Send + Sync;
+type JoinToken = dyn Fn(JoinRequest<'_>) -> Result<SecretString, String> + Send + Sync;
 
 /// Who wants to join which room.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,7 @@ impl LiveKitDoor {
     pub fn new(
         public_url: impl Into<String>,
         receive: impl Fn(&str, &[u8]) -> Result<Option<RoomNotice>, WebhookRefusal> + Send + Sync + 'static,
-        join_token: impl Fn(JoinRequest<'_>) -> Result<String, String> + Send + Sync + 'static,
+        join_token: impl Fn(JoinRequest<'_>) -> Result<SecretString, String> + Send + Sync + 'static,
     ) -> Self {
         Self { public_url: public_url.into(), receive: Box::new(receive), join_token: Box::new(join_token) }
     }
@@ -62,7 +64,7 @@ impl LiveKitDoor {
         (self.receive)(authorization, body)
     }
 
-    pub(in crate::http) fn join_token(&self, request: JoinRequest<'_>) -> Result<String, String> {
+    pub(in crate::http) fn join_token(&self, request: JoinRequest<'_>) -> Result<SecretString, String> {
         (self.join_token)(request)
     }
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -39,14 +40,14 @@ pub(in crate::http) struct Request {
 }
 
 /// What a page needs.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Connection)]
 struct Answer<'a> {
     /// LiveKit's address.
     #[schema(example = "wss://live.example")]
     url: &'a str,
     /// LiveKit's access token for the person.
-    token: String,
+    token: &'a str,
     /// Whom the token is for.
     #[schema(value_type = PersonName)]
     identity: &'a str,
@@ -91,7 +92,8 @@ pub(in crate::http) async fn connect(
     let acquire = request.into_acquire(&app.settings).once(|place| key.once("key", "connect", place));
     let (status, dispatch) = answer(app.dispatches.acquire(acquire).await?);
     let reused = status == StatusCode::OK;
-    let answer = Answer { url: livekit.public_url(), token, identity: &identity, dispatch: dispatch.into(), reused };
+    let (url, token) = (livekit.public_url(), token.expose_secret());
+    let answer = Answer { url, token, identity: &identity, dispatch: dispatch.into(), reused };
     let response = (status, Json(answer)).into_response();
     Ok(if reused { response } else { noted(response) })
 }

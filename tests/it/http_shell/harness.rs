@@ -52,23 +52,23 @@ pub(super) struct Running {
     pub(super) shutdown: Shutdown,
     pub(super) server: Server,
     client: Client,
-    _redis: TestRedis,
+    pub(super) redis: TestRedis,
 }
 
 pub(super) async fn start(setup: Setup) -> Running {
-    let (redis, shutdown) = (TestRedis::start().await, Shutdown::new());
+    let (redis, shutdown, metrics) = (TestRedis::start().await, Shutdown::new(), Arc::new(Metrics::new()));
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
         api_key: ApiKey::new(&KEY.into()),
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::clone(&metrics),
         readiness: setup.readiness,
         shutdown: shutdown.clone(),
         livekit: setup.livekit,
         settings: setup.settings,
     });
-    let server = Server::start(setup.options, router(app), shutdown.stopping()).await.expect("a free port");
+    let server = Server::start(setup.options, router(app), metrics, shutdown.stopping()).expect("a free port");
     let client = Client::new(Duration::from_secs(20));
-    Running { address: server.address(), shutdown, server, client, _redis: redis }
+    Running { address: server.address(), shutdown, server, client, redis }
 }
 
 async fn dispatches(redis: &TestRedis) -> Dispatches {

@@ -2,8 +2,10 @@
 
 mod bodies;
 mod connections;
+mod cors;
 mod document;
 mod harness;
+mod hostile;
 mod livekit;
 mod names;
 mod routes;
