@@ -23,7 +23,7 @@ impl Core {
         first: &Look,
         lost: &CancellationToken,
     ) -> Result<(), Failure> {
-        let (room, agent) = (place.room.as_str(), place.agent.as_str());
+        let (room, agent) = (&place.provider_room(), place.agent.as_str());
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
         let mut look = None;

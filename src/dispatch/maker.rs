@@ -153,7 +153,7 @@ impl Making<'_> {
     async fn try_once(&self) -> Result<Dispatch, TryError> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
-        let room = place.room.as_str();
+        let room = &place.provider_room();
         let timeouts = room_timeouts(record.dispatch.ttl_seconds);
         core.provider_call("ensure_room", core.provider.ensure_room(room, timeouts)).await?;
         let look = core.look(room, true).await?;
@@ -185,7 +185,7 @@ impl Making<'_> {
     /// what may have come of it. The live dispatch of the place is left alone.
     async fn remove_own(&self) {
         let place = &self.record.dispatch.place;
-        let Ok(look) = self.core.look(place.room.as_str(), true).await else { return };
+        let Ok(look) = self.core.look(&place.provider_room(), true).await else { return };
         let token = Some(self.record.dispatch.token);
         for found in look.dispatches.iter().flatten() {
             if self.is_own(found) && self.agent_token(found) == token {

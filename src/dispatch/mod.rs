@@ -19,6 +19,7 @@ mod leaving;
 mod listing;
 mod maker;
 mod model;
+mod provider_room;
 mod service;
 mod settings;
 mod supervisor;
@@ -26,6 +27,7 @@ mod token;
 mod waiting;
 
 pub use model::*;
+pub use provider_room::{PROVIDER_ROOM_CHARS_MAX, room_of};
 pub use service::{Core, Dispatches, explain};
 pub use settings::{Settings, room_timeouts};
 pub use token::TokenMint;

@@ -42,7 +42,7 @@ impl Core {
     /// lives: a dispatch that is made anew goes on under that id.
     pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
         let dispatch = &record.dispatch;
-        let room = dispatch.place.room.as_str();
+        let room = &dispatch.place.provider_room();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let lost = CancellationToken::new();
         let look = match self.under_claim(record, &lost, Box::pin(self.look(room, true))).await {
@@ -84,7 +84,7 @@ impl Core {
     /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
     /// listed yet). What fails here is met again at the next look.
     async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
-        let room = place.room.as_str();
+        let room = &place.provider_room();
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
@@ -123,7 +123,7 @@ impl Core {
 
     async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
         let place = &record.dispatch.place;
-        let look = self.look(place.room.as_str(), true).await?;
+        let look = self.look(&place.provider_room(), true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             self.remove(place, &found.id).await?;
         }

@@ -159,6 +159,10 @@ impl From<DispatchError> for Problem {
             DispatchError::Timeout { retry_after } => {
                 Self::new(Code::Timeout, "nothing was decided in time; it may be soon").retry_after(retry_after)
             }
+            DispatchError::ReservedRoom => Self::new(
+                Code::InvalidRequest,
+                "a room's name must not begin with letters, digits, '_', '.' or '-' and then '::'",
+            ),
             DispatchError::BadCursor => Self::new(Code::BadCursor, "the cursor is not one of this list"),
             DispatchError::StoreUnavailable { detail } => {
                 Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 mod dispatch;
 mod error;
 mod hints;
+mod key;
 pub mod keys;
 mod leader;
 mod reap;
@@ -28,6 +29,7 @@ mod script;
 
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
+pub use key::FoundKey;
 pub use leader::Campaign;
 pub use reap::{Due, DueKind};
 pub use record::Record;

@@ -9,6 +9,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
 const DISPATCH: &str =
     concat!(include_str!("../../lua/dispatch/shared.lua"), "\n", include_str!("../../lua/dispatch/rules.lua"));
+const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.
 #[derive(Debug)]
@@ -79,6 +80,10 @@ scripts! {
     REAP_PROVIDER = DISPATCH, "reap/provider.lua";
     REAP_BEAT = DISPATCH, "reap/beat.lua";
     REAP_STORE = DISPATCH, "reap/store.lua";
+    KEY_CREATE = KEY, "key/create.lua";
+    KEY_REVOKE = KEY, "key/revoke.lua";
+    KEY_GET = "", "key/get.lua";
+    KEY_PAGE = "", "key/page.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";
     LEADER_RESIGN = "", "leader/resign.lua";
     LEADER_BEGIN = "", "leader/begin.lua";
