@@ -12,12 +12,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
-use crate::http::{
-    ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router,
-};
+use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::name::Name;
 use crate::provider::Provider;
@@ -102,9 +101,10 @@ impl Replica {
         let stop_leading = shutdown.stopping();
         let (background, _) =
             background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
+        let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
-            api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
+            access: Access::new(store.clone(), key),
             metrics,
             readiness: readiness(&store),
             shutdown: shutdown.clone(),
@@ -203,9 +203,9 @@ fn readiness(store: &Store) -> Readiness {
 
 fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
     let Provider::LiveKit(livekit) = provider else { return None };
-    let (receiving, minting) = (livekit.clone(), livekit.clone());
+    let (receiving, minting, reading) = (livekit.clone(), livekit.clone(), livekit.clone());
     let timeouts = room_timeouts(config.dispatch.ttl_seconds);
-    Some(LiveKitDoor::new(
+    let door = LiveKitDoor::new(
         livekit.url(),
         move |authorization, body| {
             receiving.receive(authorization, body).map_err(|error| match error {
@@ -219,13 +219,16 @@ fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
                 .map(|token| token.expose_secret().to_owned())
                 .map_err(|error| error.to_string())
         },
-    ))
+    );
+    Some(door.with_pages(move |token| reading.room_of_page(token)))
 }
 
 fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
     let default_agent = config.dispatch.default_agent.clone().unwrap_or_else(|| "agent".to_owned());
+    let page_agents: Result<Vec<Name>, _> = config.dispatch.page_agents.iter().map(Name::strict).collect();
     Ok(HttpSettings {
         default_agent: Name::strict(default_agent).context("dispatch.default_agent")?,
+        page_agents: page_agents.context("dispatch.page_agents")?,
         creation_budget: config.dispatch.creation_budget(),
         page_patience: PAGE_PATIENCE,
         request_timeout: config.server.http_request_timeout(),

@@ -59,7 +59,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         let look = {
             let mut slots = lock(&self.slots);
             if let Some(answer) = slots.fresh(id, now) {
-                return Ok(answer);
+                return Ok(answer.known());
             }
             match slots.looks.get(&id) {
                 Some(look) => look.clone(),
@@ -97,12 +97,27 @@ impl<T: Send + Sync + 'static> Cache<T> {
     }
 }
 
-impl<T> Slots<T> {
-    fn fresh(&self, id: KeyId, now: Instant) -> Option<Option<Arc<T>>> {
-        if let Some((until, what)) = self.known.get(&id) {
-            return (now < *until).then(|| Some(Arc::clone(what)));
+/// What is remembered, and not too old.
+enum Fresh<T> {
+    Known(Arc<T>),
+    Unknown,
+}
+
+impl<T> Fresh<T> {
+    fn known(self) -> Option<Arc<T>> {
+        match self {
+            Self::Known(what) => Some(what),
+            Self::Unknown => None,
         }
-        self.unknown.get(&id).filter(|until| now < **until).map(|_| None)
+    }
+}
+
+impl<T> Slots<T> {
+    fn fresh(&self, id: KeyId, now: Instant) -> Option<Fresh<T>> {
+        if let Some((until, what)) = self.known.get(&id) {
+            return (now < *until).then(|| Fresh::Known(Arc::clone(what)));
+        }
+        self.unknown.get(&id).filter(|until| now < **until).map(|_| Fresh::Unknown)
     }
 
     fn remember(&mut self, id: KeyId, asked: Instant, answer: Result<Option<Found<T>>, AccessError>) -> Answer<T> {
@@ -186,7 +201,7 @@ mod tests {
     async fn a_second_from_the_question_and_no_longer() {
         let (store, id) = (Store::new(), KeyId::new(1));
         assert_eq!(store.ask(id, Ok(Some(7))).await, Ok(Some(7)));
-        tokio::time::advance(FRESH - LATENCY - Duration::from_millis(1)).await;
+        tokio::time::advance(FRESH.saturating_sub(LATENCY + Duration::from_millis(1))).await;
         assert_eq!(store.ask(id, Ok(None)).await, Ok(Some(7)));
         assert_eq!(store.looks(), 1);
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -235,8 +250,7 @@ mod tests {
         store.ask(id, Ok(Some(7))).await.unwrap();
         tokio::time::advance(FRESH).await;
         let strangers = (0..STRANGERS_MAX + 10).map(|_| store.ask(KeyId::new(2), Ok(None)));
-        let (strangers, known) =
-            tokio::join!(futures_util::future::join_all(strangers), store.ask(id, Ok(Some(8))));
+        let (strangers, known) = tokio::join!(futures_util::future::join_all(strangers), store.ask(id, Ok(Some(8))));
         assert_eq!(strangers.iter().filter(|answer| answer.is_err()).count(), 10);
         assert_eq!(known, Ok(Some(8)));
     }

@@ -1,9 +1,8 @@
 //! `greenroom explain lobby`: why a room has, or has no, agent.
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat};
 
-use super::{CliError, ExplainArgs, say};
+use super::{CliError, ExplainArgs, rfc3339, say};
 use crate::app::store_options;
 use crate::config::Config;
 use crate::dispatch;
@@ -12,13 +11,13 @@ use crate::store::Store;
 
 pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliError> {
     let room = Name::room(args.room).context("the room's name")?;
+    let tenant = Name::tenant(args.tenant).context("the tenant's name")?;
     let store = Store::connect(&store_options(&config)).await.context("Redis")?;
-    let (dispatches, steps) =
-        dispatch::explain(&store, &Name::default_tenant(), &room).await.map_err(anyhow::Error::from)?;
+    let (dispatches, steps) = dispatch::explain(&store, &tenant, &room).await.map_err(anyhow::Error::from)?;
     for step in &steps {
         say(&format!(
             "{}  {:<9} {:<16} {}  {}",
-            time(step.at_ms),
+            rfc3339(step.at_ms),
             step.state,
             step.reason,
             step.agent,
@@ -31,7 +30,7 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
         say("no agent: its dispatch has ended")?;
     }
     for found in &dispatches {
-        let expiry = found.ttl_expires_at_ms.map_or_else(|| "not while people are there".to_owned(), time);
+        let expiry = found.ttl_expires_at_ms.map_or_else(|| "not while people are there".to_owned(), rfc3339);
         say(&format!(
             "{} {} because of {}; people: {}, tries: {}, expires: {expiry}",
             found.place.agent,
@@ -42,9 +41,4 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
         ))?;
     }
     Ok(())
-}
-
-fn time(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
 }

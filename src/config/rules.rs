@@ -26,6 +26,8 @@ pub(super) enum Rule {
     SecretToken,
     /// A name of letters, digits, `_`, `.` and `-`.
     Name,
+    /// A list of such names; in a variable, with commas.
+    Names,
     /// Directives for the log.
     Filter,
     /// The tables of single agents.
@@ -58,6 +60,7 @@ const RULES: &[(&str, Rule)] = &[
     ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
     ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
     ("dispatch.default_agent", Rule::Name),
+    ("dispatch.page_agents", Rule::Names),
     ("dispatch.ttl_seconds", TTL),
     ("dispatch.cleanup_interval_ms", Rule::Whole(10, 3_600_000)),
     ("dispatch.liveness_window_ms", Rule::Whole(100, 600_000)),
@@ -128,6 +131,7 @@ impl Rule {
     pub(super) fn read(self, text: &str) -> toml::Value {
         match self {
             Self::Whole(..) => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Integer),
+            Self::Names => text.split(',').map(|name| toml::Value::from(name.trim())).collect::<Vec<_>>().into(),
             _ => toml::Value::from(text),
         }
     }
@@ -137,9 +141,12 @@ impl Rule {
         if let Self::Whole(min, max) = self {
             return value.as_integer().is_some_and(|number| (min..=max).contains(&number));
         }
+        if let (Self::Names, Some(names)) = (self, value.as_array()) {
+            return names.iter().all(|name| Self::Name.allows(name));
+        }
         let Some(text) = value.as_str() else { return false };
         match self {
-            Self::Whole(..) | Self::Agents => false,
+            Self::Whole(..) | Self::Names | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
             Self::Url(starts) | Self::SecretUrl(starts) => {
@@ -161,6 +168,7 @@ impl Rule {
             Self::Url(starts) | Self::SecretUrl(starts) => format!("an address that starts with {}", starts.join(", ")),
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
+            Self::Names => format!("a list of names, each {}", Self::Name.wants(key)),
             Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
             Self::Agents => "a table of agents, such as [dispatch.agents.assistant]".to_owned(),
         }

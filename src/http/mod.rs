@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! server.rs    accepts connections, with their limits and time-outs
-//! shell.rs     what surrounds every handler: request id, key, deadline, metrics, access log
+//! auth.rs      who calls, and whether the route is open to them
+//! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
 //! problem.rs   every failure a caller can see
 //! <resource>/  one endpoint per file: its types, its handler, its tests
@@ -14,6 +15,7 @@ mod auth;
 mod dispatches;
 mod extract;
 mod fields;
+mod keys;
 mod livekit;
 mod operation;
 mod problem;
@@ -26,9 +28,8 @@ mod shell;
 mod state;
 mod timed_io;
 
-pub use auth::ApiKey;
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
 pub use operation::readyz::{Check, Readiness};
-pub use router::router;
+pub use router::{RouteAccess, route_access, router};
 pub use server::{Server, ServerOptions};
 pub use state::{App, AppState, HttpSettings};

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 pub(super) use super::problem_catalogue::Code;
+use crate::access::AccessError;
 use crate::dispatch::DispatchError;
 
 /// How long a caller waits before it repeats what the store or a deadline refused.
@@ -168,6 +169,19 @@ impl From<DispatchError> for Problem {
                 Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)
             }
             DispatchError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unauthorized => Self::new(Code::Unauthorized, "the API key is missing or wrong"),
+            AccessError::Forbidden => Self::new(Code::Forbidden, "the key is bound to another tenant"),
+            AccessError::NotFound => Self::new(Code::KeyNotFound, "there is no API key of that id"),
+            AccessError::BadCursor => DispatchError::BadCursor.into(),
+            AccessError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            AccessError::Internal { detail } => Self::internal(detail),
         }
     }
 }

@@ -4,12 +4,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
+use super::auth::Access::{self, Key, KeyOrPage, Open};
+use super::auth::Needs;
 use super::problem::Form::{Kept, Problem};
-use super::shell::Access::{Key, Open};
 use super::shell::Patience::{Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{dispatches, livekit, operation, rooms, shell};
+use super::{dispatches, keys, livekit, operation, rooms, shell};
+use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
@@ -26,26 +28,58 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-type Route = (&'static str, shell::Access, shell::Patience, super::problem::Form, MethodRouter<App>);
+/// Who may call a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteAccess {
+    /// The route, as in `/v1/dispatches/{id}`.
+    pub template: &'static str,
+    /// The scopes for `GET` and `HEAD`, and those for every other method, of which one is enough; none where the
+    /// route is open, or checks its callers itself.
+    pub scopes: Option<(Scopes, Scopes)>,
+    /// Whether a page with a LiveKit token for its room may call it, too.
+    pub is_for_pages: bool,
+}
+
+/// Who may call which route.
+pub fn route_access() -> Vec<RouteAccess> {
+    let told = |(template, access, ..): Route| match access {
+        Open => RouteAccess { template, scopes: None, is_for_pages: false },
+        Key(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: false },
+        KeyOrPage(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: true },
+    };
+    routes().into_iter().map(told).collect()
+}
+
+type Route = (&'static str, Access, shell::Patience, super::problem::Form, MethodRouter<App>);
+
+/// Dispatches: who may read looks, who may dispatch does both.
+const DISPATCH: Needs =
+    Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Keys are for administrators, also to look at.
+const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
-fn routes() -> [Route; 13] {
+fn routes() -> [Route; 15] {
     use dispatches::{activity, alive, create, end, end_of_room, get as get_one, list, ttl};
+    use keys::{create as create_key, get as get_key, list as list_keys, revoke};
     use livekit::{agent_status, dispatch_agent, webhook};
     use operation::{healthz, metrics, readyz};
     use rooms::{connect, explain};
     [
-        ("/v1/dispatches", Key, Waits, Problem, post(create::create).get(list::list).delete(end_of_room::end_of_room)),
-        ("/v1/dispatches/{id}", Key, Waits, Problem, get(get_one::get).delete(end::end)),
-        ("/v1/dispatches/{id}/activity", Key, Prompt, Problem, post(activity::activity)),
+        ("/v1/dispatches", Key(DISPATCH), Waits, Problem, post(create::create).get(list::list).delete(end_of_room::end_of_room)),
+        ("/v1/dispatches/{id}", Key(DISPATCH), Waits, Problem, get(get_one::get).delete(end::end)),
+        ("/v1/dispatches/{id}/activity", Key(DISPATCH), Prompt, Problem, post(activity::activity)),
         ("/v1/dispatches/{id}/alive", Open, Prompt, Problem, post(alive::alive)),
-        ("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, post(ttl::ttl)),
-        ("/v1/connect", Key, Waits, Problem, post(connect::connect)),
-        ("/v1/rooms/{room}/explain", Key, Prompt, Problem, get(explain::explain)),
+        ("/v1/dispatches/{id}/ttl", Key(DISPATCH), Prompt, Problem, post(ttl::ttl)),
+        ("/v1/connect", Key(DISPATCH), Waits, Problem, post(connect::connect)),
+        ("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, get(explain::explain)),
 
-        ("/api/livekit/dispatch-agent", Key, Waits, Kept, post(dispatch_agent::dispatch_agent)),
-        ("/api/livekit/agent-status", Key, Prompt, Kept, get(agent_status::agent_status)),
+        ("/v1/keys", Key(KEYS), Prompt, Problem, post(create_key::create).get(list_keys::list)),
+        ("/v1/keys/{id}", Key(KEYS), Prompt, Problem, get(get_key::get).delete(revoke::revoke)),
+
+        ("/api/livekit/dispatch-agent", KeyOrPage(DISPATCH), Waits, Kept, post(dispatch_agent::dispatch_agent)),
+        ("/api/livekit/agent-status", KeyOrPage(DISPATCH), Prompt, Kept, get(agent_status::agent_status)),
         ("/api/livekit/webhook", Open, Prompt, Problem, post(webhook::webhook)),
 
         ("/healthz", Open, Prompt, Problem, get(healthz::healthz)),

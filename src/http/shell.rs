@@ -1,4 +1,4 @@
-//! What surrounds every handler: the request's id, the key, the deadline, metrics, the access
+//! What surrounds every handler: the request's id, the caller, the deadline, metrics, the access
 //! log, and the last word on every failure. One function instead of a stack of layers, for the
 //! order matters and the reuse path has to be cheap.
 
@@ -14,19 +14,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
+use super::auth::{Access, admit};
 use super::problem::{Code, Form, Problem};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
 use crate::telemetry::metrics::HttpLabels;
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Who has the API key.
-    Key,
-    /// Anybody; the handler may check its callers itself.
-    Open,
-}
 
 /// How long a route may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,16 +62,12 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     let id = RequestId::of(request.headers());
     let method = method_label(request.method());
 
-    let response = if spec.access == Access::Key && !app.api_key.admits(request.headers()) {
-        Problem::new(Code::Unauthorized, "the API key is missing or wrong").into_response()
-    } else {
-        let deadline = match spec.patience {
-            Patience::Prompt => app.settings.request_timeout,
-            Patience::Waits => app.settings.patient_timeout(),
-        };
-        let span = tracing::info_span!("request", request_id = id.as_str());
-        in_time(deadline, next.run(request)).instrument(span).await
+    let deadline = match spec.patience {
+        Patience::Prompt => app.settings.request_timeout,
+        Patience::Waits => app.settings.patient_timeout(),
     };
+    let span = tracing::info_span!("request", request_id = id.as_str());
+    let response = in_time(deadline, admitted(&app, spec.access, request, next)).instrument(span).await;
 
     let exchange = Exchange { id: &id, spec: &spec, method, took: started.elapsed() };
     let mut response = exchange.concluded(response);
@@ -91,6 +79,19 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     }
     response.headers_mut().insert(X_REQUEST_ID, id.into_header());
     response
+}
+
+/// The handler's answer to a caller to whom the route is open.
+async fn admitted(app: &App, access: Access, mut request: Request, next: Next) -> Response {
+    match admit(app, access, request.method(), request.headers()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The handler's answer, unless it panics or takes too long. What it has begun at the

@@ -22,12 +22,8 @@ impl Store {
     /// Makes a key of this id, or returns the one that is there. `by`: who makes it.
     pub async fn create_key(&self, id: KeyId, hash: &str, new: &NewKey, by: &str) -> Result<ApiKey, StoreError> {
         let shard = Shard(id.shard());
-        let keys = [
-            shard.api_key(id),
-            shard.index_api_keys(None),
-            shard.index_api_keys(new.tenant.as_ref()),
-            shard.events(),
-        ];
+        let keys =
+            [shard.api_key(id), shard.index_api_keys(None), shard.index_api_keys(new.tenant.as_ref()), shard.events()];
         let args = [
             id.to_string(),
             hash.to_owned(),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
+use greenroom::name::Name;
 use greenroom::store::{Commit, Record, StoreError};
 
 use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
@@ -34,12 +35,15 @@ enum Act {
     ReapProvider,
     ReapBeat,
     ReapStore,
+    KeyCreate,
+    KeyRevoke,
+    KeyForget,
     Campaign,
     Resign,
     Begin,
 }
 
-const ACTS: [Act; 25] = [
+const ACTS: [Act; 28] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -62,6 +66,9 @@ const ACTS: [Act; 25] = [
     Act::ReapProvider,
     Act::ReapBeat,
     Act::ReapStore,
+    Act::KeyCreate,
+    Act::KeyRevoke,
+    Act::KeyForget,
     Act::Campaign,
     Act::Resign,
     Act::Begin,
@@ -82,6 +89,7 @@ impl Act {
                 | Self::Joined
                 | Self::Left
                 | Self::ReapBeat
+                | Self::KeyCreate
         )
     }
 
@@ -95,6 +103,15 @@ impl Act {
             return claimed;
         }
         if matches!(self, Self::Commit | Self::Fail | Self::Renew) {
+            return claimed;
+        }
+        if matches!(self, Self::KeyRevoke | Self::KeyForget) {
+            scene.create_key(None).await.expect("a key");
+        }
+        if self == Self::KeyForget {
+            scene.run::<u8>(&["DEL", &scene.keys().shard.api_key(scene.key_id())]).await;
+        }
+        if matches!(self, Self::KeyCreate | Self::KeyRevoke | Self::KeyForget) {
             return claimed;
         }
         if self == Self::ReapStore {
@@ -180,6 +197,9 @@ impl Act {
             Self::ReapProvider => store.reap_provider(shard, TERM, 10, CLAIM).await.map(drop),
             Self::ReapBeat => store.reap_beat(shard, TERM, 10, BELIEVED).await.map(drop),
             Self::ReapStore => store.reap_store(shard, TERM, 10).await.map(drop),
+            Self::KeyCreate => scene.create_key(Some("acme")).await.map(drop),
+            Self::KeyRevoke => store.revoke_key(scene.key_id(), "settings").await.map(drop),
+            Self::KeyForget => store.page_of_keys(shard, None, None, 10).await.map(drop),
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
@@ -204,7 +224,16 @@ async fn each_act_changes_something_also_after_a_flush_of_the_scripts() {
 async fn a_key_of_another_type_stops_a_script_before_it_writes() {
     let scene = Scene::open().await;
     let keys = scene.keys();
-    let more = [keys.metadata(), keys.left(), keys.tombstone("AD_1"), "gr:leader".to_owned()];
+    let acme = Name::tenant("acme").expect("a name");
+    let more = [
+        keys.metadata(),
+        keys.left(),
+        keys.tombstone("AD_1"),
+        "gr:leader".to_owned(),
+        keys.shard.api_key(scene.key_id()),
+        keys.shard.index_api_keys(None),
+        keys.shard.index_api_keys(Some(&acme)),
+    ];
     let mut refused = 0;
     for act in ACTS {
         let mut refused_here = 0;

@@ -6,13 +6,17 @@ use axum::response::{IntoResponse, Response};
 
 use super::view::DispatchView;
 use crate::dispatch::Which;
+use crate::http::auth::By;
 use crate::http::extract::IdInPath;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
-use crate::name::Name;
 
-pub(in crate::http) async fn end(State(app): State<App>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
-    let ended = app.dispatches.end(&Name::default_tenant(), Which::Id(id)).await?;
+pub(in crate::http) async fn end(
+    State(app): State<App>,
+    By(caller): By,
+    IdInPath(id): IdInPath,
+) -> Result<Response, Problem> {
+    let ended = app.dispatches.end(caller.tenant(), Which::Id(id)).await?;
     Ok(noted(Json(DispatchView::from(ended)).into_response()))
 }

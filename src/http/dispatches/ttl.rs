@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use super::view::DispatchView;
 use crate::dispatch::{TtlChange, Which};
+use crate::http::auth::By;
 use crate::http::extract::{IdInPath, JsonBody};
 use crate::http::fields::{TtlSeconds, nullable};
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
-use crate::name::Name;
 
 /// The time to live as it shall be. The field is required: an empty object cancels nothing.
 #[derive(Debug, Deserialize)]
@@ -25,10 +25,11 @@ pub(in crate::http) struct Change {
 
 pub(in crate::http) async fn ttl(
     State(app): State<App>,
+    By(caller): By,
     IdInPath(id): IdInPath,
     JsonBody(change): JsonBody<Change>,
 ) -> Result<Response, Problem> {
-    let dispatch = app.dispatches.change_ttl(&Name::default_tenant(), Which::Id(id), change.into()).await?;
+    let dispatch = app.dispatches.change_ttl(caller.tenant(), Which::Id(id), change.into()).await?;
     Ok(noted(Json(DispatchView::from(dispatch)).into_response()))
 }
 

@@ -6,9 +6,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::dispatch::{Acquire, Acquired, Place};
+use super::page;
+use crate::access::Caller;
+use crate::dispatch::{Acquire, Acquired};
+use crate::http::auth::By;
 use crate::http::extract::JsonBody;
-use crate::http::fields::{AgentName, RoomName};
+use crate::http::fields::{AgentName, PageRoomName};
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
@@ -18,7 +21,7 @@ use crate::name::Name;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Request {
-    room_name: RoomName,
+    room_name: PageRoomName,
     agent_name: Option<AgentName>,
     timezone: Option<Timezone>,
     timezone_offset: Option<Offset>,
@@ -59,18 +62,18 @@ struct Answer {
 
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
+    By(caller): By,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)?).await?;
+    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings, &caller)?).await?;
     Ok(respond(&acquired))
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Result<Acquire, Problem> {
-        let agent = self.agent_name.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
+    fn into_acquire(self, settings: &HttpSettings, caller: &Caller) -> Result<Acquire, Problem> {
         let page = PageMetadata { timezone: self.timezone, timezone_offset: self.timezone_offset };
         Ok(Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room_name.0, agent },
+            place: page::place(caller, settings, self.room_name, self.agent_name)?,
             metadata: page.into_json()?,
             ttl_seconds: None,
             patience: settings.creation_budget,
@@ -114,12 +117,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::access::CallerId;
     use crate::http::dispatches::view::tests::sample;
 
     fn acquire(body: serde_json::Value) -> Result<Acquire, String> {
         let settings = HttpSettings::new(Name::strict("concierge").unwrap());
         let request = serde_json::from_value::<Request>(body).map_err(|error| error.to_string())?;
-        Ok(request.into_acquire(&settings).unwrap())
+        let caller = Caller::root(CallerId::Settings);
+        Ok(request.into_acquire(&settings, &caller).unwrap())
     }
 
     #[test]

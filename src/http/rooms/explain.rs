@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use crate::dispatch::{Dispatch, Step};
+use crate::http::auth::By;
 use crate::http::dispatches::view::DispatchView;
 use crate::http::extract::InPath;
 use crate::http::fields::{RoomName, Timestamp};
@@ -32,9 +33,10 @@ struct StepView {
 
 pub(in crate::http) async fn explain(
     State(app): State<App>,
+    By(caller): By,
     InPath(RoomName(room)): InPath<RoomName>,
 ) -> Result<Json<Answer>, Problem> {
-    let (dispatches, steps) = app.dispatches.explain(&Name::default_tenant(), &room).await?;
+    let (dispatches, steps) = app.dispatches.explain(caller.tenant(), &room).await?;
     answer(&room, dispatches, steps).map(Json)
 }
 

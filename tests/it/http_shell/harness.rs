@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::access::Access;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
-use greenroom::http::{ApiKey, App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
+use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
 use greenroom::name::Name;
 use greenroom::provider::Provider;
@@ -49,14 +50,14 @@ pub(super) struct Running {
     pub(super) shutdown: Shutdown,
     pub(super) server: Server,
     client: Client,
-    _redis: TestRedis,
+    pub(super) redis: TestRedis,
 }
 
 pub(super) async fn start(setup: Setup) -> Running {
     let (redis, shutdown) = (TestRedis::start().await, Shutdown::new());
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
-        api_key: ApiKey::new(&KEY.into()),
+        access: Access::new(redis.store().await, &KEY.into()),
         metrics: Arc::new(Metrics::new()),
         readiness: setup.readiness,
         shutdown: shutdown.clone(),
@@ -65,7 +66,7 @@ pub(super) async fn start(setup: Setup) -> Running {
     });
     let server = Server::start(setup.options, router(app), shutdown.stopping()).await.expect("a free port");
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
-    Running { address: server.address(), shutdown, server, client, _redis: redis }
+    Running { address: server.address(), shutdown, server, client, redis }
 }
 
 async fn dispatches(redis: &TestRedis) -> Dispatches {

@@ -1,0 +1,18 @@
+//! `GET /v1/keys/{id}`: one API key, without its secret.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::view::KeyView;
+use crate::http::auth::By;
+use crate::http::extract::KeyIdInPath;
+use crate::http::problem::Problem;
+use crate::http::state::App;
+
+pub(in crate::http) async fn get(
+    State(app): State<App>,
+    By(caller): By,
+    KeyIdInPath(id): KeyIdInPath,
+) -> Result<Json<KeyView>, Problem> {
+    Ok(Json(app.access.keys().get(&caller, id).await?.into()))
+}
