@@ -1,7 +1,7 @@
 -- Makes an API key. The same id again changes nothing: ids are never given twice, so it is the same call.
 -- KEYS[1] hash    gr:{shard}:apikey:<id>
 -- KEYS[2] zset    gr:{shard}:index:apikeys
--- KEYS[3] zset    gr:{shard}:index:<tenant>:apikeys, or KEYS[2] again where it is bound to no tenant
+-- KEYS[3] zset    gr:{shard}:index:<tenant>:apikeys, or the second again where it is bound to no tenant
 -- KEYS[4] stream  gr:{shard}:events
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id   ARGV[3] SHA-256 of the secret, base64   ARGV[4] name
 -- ARGV[5] scopes, with commas   ARGV[6] tenant (empty: none)   ARGV[7] how long it opens, s (empty: for good)
