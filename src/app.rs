@@ -204,7 +204,8 @@ fn readiness(store: &Store) -> Readiness {
 fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
     let Provider::LiveKit(livekit) = provider else { return None };
     let (receiving, minting, reading) = (livekit.clone(), livekit.clone(), livekit.clone());
-    let timeouts = room_timeouts(config.dispatch.ttl_seconds);
+    let dispatch = &config.dispatch;
+    let timeouts = room_timeouts(dispatch.ttl_bounds().map_or(dispatch.ttl_seconds, |(_, longest)| longest));
     let door = LiveKitDoor::new(
         livekit.url(),
         move |authorization, body| {
@@ -256,6 +257,11 @@ fn domain_settings(config: &Config) -> Settings {
         quick_tries: dispatch.quick_tries,
         slow_try_interval: dispatch.slow_try_interval(),
         provider_concurrency_max: dispatch.provider_concurrency_max,
+        observe_only: dispatch.observe_only,
+        age_seconds_max: dispatch.age_seconds_max,
+        ttl_bounds: dispatch.ttl_bounds(),
+        live_per_tenant_max: dispatch.live_per_tenant_max,
+        live_per_agent_max: dispatch.live_per_agent_max,
         agents: dispatch.agents.iter().map(|(name, own)| (name.clone(), own.clone())).collect::<HashMap<_, _>>(),
     }
 }

@@ -39,13 +39,17 @@ fn rules() -> AcquireRules {
         believed: Duration::from_secs(5),
         join_deadline: Duration::from_mins(10),
         claim: Duration::from_secs(4),
+        age_seconds_max: None,
+        ttl_bounds: None,
+        may_create: true,
     }
 }
 
 /// Live dispatches of as many rooms, made without a provider.
 pub(crate) async fn make_live(store: &Store, rooms: usize) {
     for room in 0..rooms {
-        let (verdict, record) = store.acquire(&place(room), "", &rules()).await.expect("an answer");
+        let answer = store.acquire(&place(room), "", &rules()).await.expect("an answer");
+        let (verdict, record) = answer.expect("one may be made");
         assert_eq!(verdict, Verdict::Create);
         let commit = Commit {
             id: record.dispatch.id,
@@ -69,7 +73,8 @@ pub(crate) async fn acquire_at_once(store: &Store, at_once: usize, lasting: Dura
             let (place, rules) = (place(room), rules());
             while began.elapsed() < lasting {
                 let asked = Instant::now();
-                let (verdict, _) = store.acquire(&place, "", &rules).await.expect("an answer");
+                let answer = store.acquire(&place, "", &rules).await.expect("an answer");
+                let (verdict, _) = answer.expect("one may be made");
                 assert_eq!(verdict, Verdict::Reused);
                 told.latencies.record(micros(asked)).expect("in range");
             }

@@ -11,10 +11,13 @@
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id for a new dispatch   ARGV[3] metadata for a new agent
 -- ARGV[4] ttl s   ARGV[5] return policy   ARGV[6] provider
 -- ARGV[7] liveness window ms   ARGV[8] how long a report is believed ms
--- ARGV[9] join deadline ms   ARGV[10] claim ms
--- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>
+-- ARGV[9] join deadline ms   ARGV[10] claim ms   ARGV[11] 1 where a new one may be made, else 0
+-- ARGV[12] longest age s, or empty   ARGV[13] shortest, ARGV[14] longest ttl s of one that adapts, or both empty
+-- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>,
+--   gr:{shard}:habit:<tenant>:<room>:<agent>
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
---   reused | wait (claimed by another) | verify, create (claimed by the caller) | failed (held, with its error)
+--   reused | wait (claimed by another) | verify, create (claimed by the caller) | failed (held, with its error) |
+--   absent (one would have to be made, and may not: nothing was changed)
 -- Errors: none
 local now = clock(ARGV[1])
 local d, flat = load(KEYS, true)
@@ -26,8 +29,14 @@ end
 
 -- A new dispatch, in place of none, of a failed or ended one, or of one that is not to be reused.
 local function create(reason)
+  if ARGV[11] == '0' then
+    return { 'absent', now, people, flat or {} }
+  end
   check_types(KEYS)
-  d = begin_anew(KEYS, d, now, { id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = ARGV[6] })
+  d = begin_anew(KEYS, d, now, {
+    id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = ARGV[6],
+    age_seconds_max = tonumber(ARGV[12]), ttl_seconds_min = tonumber(ARGV[13]), ttl_seconds_max = tonumber(ARGV[14]),
+  })
   d.reason = reason
   if ARGV[3] ~= '' then
     redis.call('SET', KEYS[9], ARGV[3])
@@ -71,8 +80,9 @@ end
 if held and not (d.provider_id and d.seen_alive_at) then
   return answer('failed')
 end
-if d.state == 'failed' or d.state == 'ending' then
-  return create('asked')
+local too_old = is_too_old(d, now)
+if d.state == 'failed' or d.state == 'ending' or too_old then
+  return create(too_old and 'too_old' or 'asked')
 end
 local verdict, reason = 'create', nil
 if d.provider_id then

@@ -87,6 +87,7 @@ if dead and awaited and (wanted or returned or now >= (tonumber(d.try_at) or 0))
   d.degraded = not quick and '1' or nil
   if wanted then
     rename(KEYS, d, ARGV[7])
+    d.ends_at = d.ends_at and d.ends_at + now - d.created_at
     d.created_at = now
     if people == 0 then
       arm(d, now)

@@ -94,12 +94,17 @@ local function load_due(lane, prefix, now, limit)
   return places
 end
 
+-- Whether it has reached the age at which it ends, whoever is there.
+local function is_too_old(d, now)
+  return d.ends_at and now >= tonumber(d.ends_at)
+end
+
 -- When somebody must next do something for the dispatch at the provider.
 local function provider_due(d)
   if d.claim then
     return tonumber(d.claim_until)
   end
-  local due = sooner(d.ttl_expires_at, d.check_at)
+  local due = sooner(sooner(d.ttl_expires_at, d.check_at), d.ends_at)
   -- After a failure not even a time to live that is over is looked after before the pause is.
   return due and math.max(due, tonumber(d.retry_at) or 0)
 end
@@ -202,8 +207,14 @@ local function rename(k, d, id)
   d.id = id
 end
 
+-- The time to live runs from now on.
+local function arm(d, now)
+  d.ttl_expires_at = now + time_to_live(d)
+end
+
 -- A dispatch that begins anew under another id, in place of `d` if there is one. `wish` holds its
--- id, ttl_seconds, return_policy and provider.
+-- id, ttl_seconds, return_policy and provider; age_seconds_max where there is one; ttl_seconds_min and
+-- ttl_seconds_max where its time to live adapts.
 local function begin_anew(k, d, now, wish)
   local fresh = { id = wish.id }
   if d then
@@ -218,6 +229,11 @@ local function begin_anew(k, d, now, wish)
   end
   fresh.state, fresh.created_at, fresh.last_activity_at = 'creating', now, now
   fresh.ttl_seconds, fresh.return_policy, fresh.provider = wish.ttl_seconds, wish.return_policy, wish.provider
+  fresh.ends_at = wish.age_seconds_max and now + wish.age_seconds_max * 1000
+  if wish.ttl_seconds_max then
+    fresh.ttl_seconds_min, fresh.ttl_seconds_max = wish.ttl_seconds_min, wish.ttl_seconds_max
+    recall_habit(k, d, fresh, now)
+  end
   return fresh
 end
 
@@ -227,6 +243,7 @@ local function forget(k, d, now)
   local tenant, rest = name:match('^([^:]*):(.*)$')
   local room = rest:match('^[^:]*')
   local member = 'dispatch:' .. name
+  keep_habit(k, d)
   redis.call('DEL', k[1], prefix .. 'metadata:' .. name)
   redis.call('SET', prefix .. 'id:' .. d.id, 'ended', 'EX', TOMBSTONE_SECONDS)
   for lane = 3, 5 do
@@ -244,16 +261,15 @@ local function forget(k, d, now)
   hint(k)
 end
 
--- The time to live runs from now on.
-local function arm(d, now)
-  d.ttl_expires_at = now + tonumber(d.ttl_seconds) * 1000
-end
-
 -- What people's coming and going means for a dispatch: nobody there starts the time to live.
 local function follow_people(d, before, people, emptied, now)
   if people > 0 then
+    if before == 0 then
+      learn_return(d, now)
+    end
     d.ttl_expires_at = nil
   elseif before > 0 then
+    d.left_at = d.ttl_seconds_max and now
     arm(d, now)
   end
   if emptied then

@@ -24,7 +24,8 @@ if ARGV[3] == 'cancel' then
   d.ttl_expires_at = nil
 else
   if ARGV[3] == 'arm' then
-    d.ttl_seconds = ARGV[4]
+    -- Who sets it wants this one: it no longer adapts.
+    d.ttl_seconds, d.ttl_seconds_min, d.ttl_seconds_max = ARGV[4], nil, nil
   end
   if ARGV[3] == 'arm' or d.ttl_expires_at then
     arm(d, now)

@@ -22,6 +22,10 @@ for _, place in ipairs(load_due(KEYS[2], ARGV[2], now, ARGV[4])) do
     local kind, people = 'check', redis.call('HLEN', k[2])
     if d.state == 'ending' or d.state == 'failed' then
       kind = 'end'
+    elseif is_too_old(d, now) then
+      kind = 'end'
+      bury(k, d)
+      d.state, d.reason = 'ending', 'too_old'
     elseif not d.provider_id and people == 0 and now >= (tonumber(d.ttl_expires_at) or math.huge) then
       -- A look first: somebody may have come whom nobody told us of.
       kind = d.dispatched_at and 'check' or 'create'

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
-use super::{ApiKeyArgs, ApiKeyVerb, CliError, CreateArgs, rfc3339, say};
+use super::{ApiKeyArgs, ApiKeyVerb, CliError, CreateArgs, say, time};
 use crate::access::{ApiKey, Caller, CallerId, Keys, NewKey, Scopes};
 use crate::app::store_options;
 use crate::config::Config;
@@ -71,15 +71,15 @@ fn new_key(args: CreateArgs) -> Result<NewKey, CliError> {
 fn line(key: &ApiKey) -> String {
     let tenant = key.tenant.as_ref().map_or("-", Name::as_str);
     let end = match (key.revoked_at_ms, key.expires_at_ms) {
-        (Some(at), _) => format!("revoked {}", rfc3339(at)),
-        (None, Some(at)) => format!("until {}", rfc3339(at)),
+        (Some(at), _) => format!("revoked {}", time(at)),
+        (None, Some(at)) => format!("until {}", time(at)),
         (None, None) => "for good".to_owned(),
     };
     format!(
         "{}  {}  tenant {tenant}  made {} by {}  {end}  {}",
         key.id,
         key.scopes,
-        rfc3339(key.created_at_ms),
+        time(key.created_at_ms),
         key.created_by,
         key.name
     )

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{CliError, ExplainArgs, rfc3339, say};
+use super::{CliError, ExplainArgs, say, time};
 use crate::app::store_options;
 use crate::config::Config;
 use crate::dispatch;
@@ -17,7 +17,7 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
     for step in &steps {
         say(&format!(
             "{}  {:<9} {:<16} {}  {}",
-            rfc3339(step.at_ms),
+            time(step.at_ms),
             step.state,
             step.reason,
             step.agent,
@@ -30,7 +30,7 @@ pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliErro
         say("no agent: its dispatch has ended")?;
     }
     for found in &dispatches {
-        let expiry = found.ttl_expires_at_ms.map_or_else(|| "not while people are there".to_owned(), rfc3339);
+        let expiry = found.ttl_expires_at_ms.map_or_else(|| "not while people are there".to_owned(), time);
         say(&format!(
             "{} {} because of {}; people: {}, tries: {}, expires: {expiry}",
             found.place.agent,

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::access::Scope;
 use crate::config::{Config, ConfigError};
 
+mod agent;
 mod apikey;
 mod dev;
 mod doctor;
@@ -55,6 +56,39 @@ pub enum Command {
     Doctor,
     /// Say why a room has, or has no, agent
     Explain(ExplainArgs),
+    /// Drain an agent before its deploy is taken down, or see how far that is
+    Agent(AgentArgs),
+}
+
+/// The arguments of `greenroom agent`.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AgentCommand,
+    /// Whose agent is meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom agent …`
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Say whether it drains, and how many dispatches of it there are
+    Get {
+        /// The agent's name
+        agent: String,
+    },
+    /// Make no new dispatch of it; those that run go on
+    Drain {
+        /// The agent's name
+        agent: String,
+    },
+    /// Take that back
+    Undrain {
+        /// The agent's name
+        agent: String,
+    },
 }
 
 /// The arguments of `greenroom dev`.
@@ -167,8 +201,8 @@ fn say(line: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A time of Redis's clock, for people.
-fn rfc3339(at_ms: u64) -> String {
+/// A time of Redis's for a person, in UTC.
+fn time(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis);
     at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
 }
@@ -184,6 +218,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Apikey(args) => apikey::run(config, args).await,
         Command::Doctor => doctor::run(config).await,
         Command::Explain(args) => explain::run(config, args).await,
+        Command::Agent(command) => agent::run(config, command).await,
     }
 }
 

@@ -24,6 +24,13 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.below(check, window, "or agents lapse between two checks");
     checks.at_most(believed, window, "or a silent agent would be handed out");
 
+    if dispatch.ttl_adapts {
+        let ttl = ("dispatch.ttl_seconds", u64::from(dispatch.ttl_seconds));
+        let bounds = ["dispatch.ttl_seconds_min", "dispatch.ttl_seconds_max"];
+        checks.at_most((bounds[0], dispatch.ttl_seconds_min.into()), ttl, "which is where it begins");
+        checks.at_most(ttl, (bounds[1], dispatch.ttl_seconds_max.into()), "or it begins outside its bounds");
+    }
+
     let with_job = ("dispatch.join_deadline_with_job_ms", dispatch.join_deadline_with_job_ms);
     checks.at_most(("dispatch.join_deadline_ms", dispatch.join_deadline_ms), with_job, "for a job can only add time");
 

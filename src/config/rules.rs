@@ -14,6 +14,8 @@ pub(super) enum Rule {
     Whole(i64, i64),
     /// An IP address with a port.
     Address,
+    /// `true` or `false`.
+    Switch,
     /// One of these words.
     Word(&'static [&'static str]),
     /// An address that starts with one of these.
@@ -77,6 +79,13 @@ const RULES: &[(&str, Rule)] = &[
     ("dispatch.quick_tries", Rule::Whole(0, 100)),
     ("dispatch.slow_try_interval_ms", Rule::Whole(100, 3_600_000)),
     ("dispatch.provider_concurrency_max", Rule::Whole(1, 10_000)),
+    ("dispatch.ttl_adapts", Rule::Switch),
+    ("dispatch.ttl_seconds_min", TTL),
+    ("dispatch.ttl_seconds_max", TTL),
+    ("dispatch.age_seconds_max", AGE),
+    ("dispatch.live_per_tenant_max", LIVE),
+    ("dispatch.live_per_agent_max", LIVE),
+    ("dispatch.observe_only", Rule::Switch),
     ("dispatch.agents", Rule::Agents),
     ("leader.lease_ms", Rule::Whole(100, 60_000)),
     ("leader.renew_ms", Rule::Whole(10, 30_000)),
@@ -86,9 +95,16 @@ const RULES: &[(&str, Rule)] = &[
 ];
 
 const TTL: Rule = Rule::Whole(1, 604_800);
+const AGE: Rule = Rule::Whole(0, 31_536_000);
+const LIVE: Rule = Rule::Whole(0, 10_000_000);
 
 /// The settings within `[dispatch.agents.NAME]`.
-pub(super) const AGENT_RULES: &[(&str, Rule)] = &[("return_policy", Rule::Word(RETURN_POLICIES)), ("ttl_seconds", TTL)];
+pub(super) const AGENT_RULES: &[(&str, Rule)] = &[
+    ("return_policy", Rule::Word(RETURN_POLICIES)),
+    ("ttl_seconds", TTL),
+    ("age_seconds_max", AGE),
+    ("live_max", LIVE),
+];
 
 /// A setting as the structs declare it.
 #[derive(Debug, Clone)]
@@ -132,6 +148,7 @@ impl Rule {
         match self {
             Self::Whole(..) => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Integer),
             Self::Names => text.split(',').map(|name| toml::Value::from(name.trim())).collect::<Vec<_>>().into(),
+            Self::Switch => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Boolean),
             _ => toml::Value::from(text),
         }
     }
@@ -141,12 +158,15 @@ impl Rule {
         if let Self::Whole(min, max) = self {
             return value.as_integer().is_some_and(|number| (min..=max).contains(&number));
         }
+        if let Self::Switch = self {
+            return value.is_bool();
+        }
         if let (Self::Names, Some(names)) = (self, value.as_array()) {
             return names.iter().all(|name| Self::Name.allows(name));
         }
         let Some(text) = value.as_str() else { return false };
         match self {
-            Self::Whole(..) | Self::Names | Self::Agents => false,
+            Self::Whole(..) | Self::Switch | Self::Names | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
             Self::Url(starts) | Self::SecretUrl(starts) => {
@@ -164,6 +184,7 @@ impl Rule {
         match self {
             Self::Whole(min, max) => format!("a whole number from {min} to {max}{}", unit(key)),
             Self::Address => "an IP address and a port, such as 127.0.0.1:8080".to_owned(),
+            Self::Switch => "true or false".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Url(starts) | Self::SecretUrl(starts) => format!("an address that starts with {}", starts.join(", ")),
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
@@ -187,7 +208,7 @@ fn is_token(text: &str) -> bool {
 fn unit(key: &str) -> &'static str {
     if key.ends_with("_ms") {
         " (milliseconds)"
-    } else if key.ends_with("_seconds") {
+    } else if ["_seconds", "_seconds_min", "_seconds_max"].iter().any(|end| key.ends_with(end)) {
         " (seconds)"
     } else if key.ends_with("_bytes_max") {
         " (bytes)"

@@ -137,6 +137,27 @@ pub struct Dispatch {
     /// The most calls to the provider at once.
     #[config(env = "GREENROOM_DISPATCH_PROVIDER_CONCURRENCY_MAX")]
     pub provider_concurrency_max: usize,
+    /// Whether the time to live adapts to how people come back.
+    #[config(env = "GREENROOM_DISPATCH_TTL_ADAPTS")]
+    pub ttl_adapts: bool,
+    /// The shortest time to live where it adapts.
+    #[config(env = "GREENROOM_DISPATCH_TTL_SECONDS_MIN")]
+    pub ttl_seconds_min: u32,
+    /// The longest time to live where it adapts.
+    #[config(env = "GREENROOM_DISPATCH_TTL_SECONDS_MAX")]
+    pub ttl_seconds_max: u32,
+    /// The age at which a dispatch ends, whoever is there.
+    #[config(env = "GREENROOM_DISPATCH_AGE_SECONDS_MAX")]
+    pub age_seconds_max: u32,
+    /// The most live dispatches of a tenant.
+    #[config(env = "GREENROOM_DISPATCH_LIVE_PER_TENANT_MAX")]
+    pub live_per_tenant_max: u32,
+    /// The most live dispatches of an agent of a tenant.
+    #[config(env = "GREENROOM_DISPATCH_LIVE_PER_AGENT_MAX")]
+    pub live_per_agent_max: u32,
+    /// Whether nothing is changed at the provider.
+    #[config(env = "GREENROOM_DISPATCH_OBSERVE_ONLY")]
+    pub observe_only: bool,
     /// What differs for single agents, by name.
     pub agents: BTreeMap<String, AgentSettings>,
 }
@@ -198,6 +219,10 @@ pub struct AgentSettings {
     pub return_policy: Option<ReturnPolicy>,
     /// How long its dispatches outlive the last person, in seconds.
     pub ttl_seconds: Option<u32>,
+    /// The age at which its dispatches end, in seconds; 0 is none.
+    pub age_seconds_max: Option<u32>,
+    /// The most live dispatches of it; 0 is none.
+    pub live_max: Option<u32>,
 }
 
 /// How the lines look.
@@ -246,6 +271,13 @@ impl Server {
     /// Whether the address that agents are handed can be reached by anybody: `0.0.0.0` is none.
     pub fn is_reachable(&self) -> bool {
         self.public_url.is_some() || !self.listen.ip().is_unspecified()
+    }
+}
+
+impl Dispatch {
+    /// The bounds of the time to live in seconds, where it adapts.
+    pub fn ttl_bounds(&self) -> Option<(u32, u32)> {
+        self.ttl_adapts.then_some((self.ttl_seconds_min, self.ttl_seconds_max))
     }
 }
 

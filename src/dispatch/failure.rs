@@ -13,6 +13,7 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
         ProviderError::Unavailable { detail } => ("unavailable".to_owned(), detail.clone()),
         ProviderError::RateLimited { .. } => ("rate_limited".to_owned(), String::new()),
         ProviderError::Garbage { detail } => ("garbage".to_owned(), detail.clone()),
+        ProviderError::ObserveOnly => ("observe_only".to_owned(), String::new()),
         ProviderError::Rejected { code, detail } => (format!("rejected {code}"), detail.clone()),
     }
 }
@@ -23,6 +24,7 @@ pub(super) fn held(record: &Record) -> DispatchError {
     let source = match code.as_str() {
         "timeout" => ProviderError::Timeout,
         "rate_limited" => ProviderError::RateLimited { retry_after: None },
+        "observe_only" => ProviderError::ObserveOnly,
         "garbage" => ProviderError::Garbage { detail },
         other => match other.strip_prefix("rejected ") {
             Some(code) => ProviderError::Rejected { code: code.to_owned(), detail },

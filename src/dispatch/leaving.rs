@@ -23,7 +23,10 @@ impl Core {
         first: &Look,
         lost: &CancellationToken,
     ) -> Result<(), Failure> {
-        let (room, agent) = (&place.provider_room(), place.agent.as_str());
+        if self.settings.observe_only {
+            return Ok(());
+        }
+        let agent = place.agent.as_str();
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
         let mut look = None;
@@ -49,13 +52,12 @@ impl Core {
             }
             if began.elapsed() > LEAVE_GRACE {
                 for identity in lingering {
-                    let remove = self.provider.remove_agent(room, identity);
-                    self.provider_call("remove_agent", remove).await?;
+                    self.remove_agent(place, identity).await?;
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
-            look = Some(self.look(room, false).await?);
+            look = Some(self.look(place, false).await?);
         }
     }
 }

@@ -153,10 +153,9 @@ impl Making<'_> {
     async fn try_once(&self) -> Result<Dispatch, TryError> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
-        let room = &place.provider_room();
-        let timeouts = room_timeouts(record.dispatch.ttl_seconds);
-        core.provider_call("ensure_room", core.provider.ensure_room(room, timeouts)).await?;
-        let look = core.look(room, true).await?;
+        let timeouts = room_timeouts(record.ttl_seconds_max);
+        core.ensure_room(place, timeouts).await?;
+        let look = core.look(place, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
@@ -170,9 +169,8 @@ impl Making<'_> {
             (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token)),
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
-        self.asked.store(true, Ordering::SeqCst);
-        let create = core.provider.create(room, place.agent.as_str(), &self.metadata, attributes);
-        let created = core.provider_call("create", create).await?;
+        self.asked.store(!core.settings.observe_only, Ordering::SeqCst);
+        let created = core.create(place, &self.metadata, attributes).await?;
         let made = created.id.clone();
         self.commit(&created, Some(token), false).await.map_err(|error| match error {
             TryError::Lost { .. } => TryError::Lost { made: Some(made) },
@@ -185,7 +183,7 @@ impl Making<'_> {
     /// what may have come of it. The live dispatch of the place is left alone.
     async fn remove_own(&self) {
         let place = &self.record.dispatch.place;
-        let Ok(look) = self.core.look(&place.provider_room(), true).await else { return };
+        let Ok(look) = self.core.look(place, true).await else { return };
         let token = Some(self.record.dispatch.token);
         for found in look.dispatches.iter().flatten() {
             if self.is_own(found) && self.agent_token(found) == token {
@@ -241,6 +239,9 @@ impl Making<'_> {
         let deadline = if is_accepted(dispatch) { settings.join_deadline_with_job } else { settings.join_deadline };
         let present = is_present(dispatch, look);
         let on_its_way = !present && age_seconds < deadline.as_secs();
+        if settings.observe_only {
+            return present || on_its_way;
+        }
         let in_use = !look.people.is_empty() || self.record.return_policy == "always" || self.is_own(dispatch);
         on_its_way || (present && in_use)
     }

@@ -11,9 +11,11 @@
 //!
 //! Every arrow is one script under `lua/dispatch/`; whoever works outside Redis holds a claim, with
 //! a token that only grows and a deadline that is renewed while the work goes on. `service` answers
-//! callers, `maker` makes, `supervisor` looks after and ends; `background` calls the supervisor for
+//! callers, `admission` says whether one may be made, `maker` makes, `supervisor` looks after and ends; `background` calls the supervisor for
 //! what is due.
 
+mod admission;
+mod calls;
 mod failure;
 mod leaving;
 mod listing;
@@ -26,6 +28,7 @@ mod supervisor;
 mod token;
 mod waiting;
 
+pub use admission::agent_status;
 pub use model::*;
 pub use provider_room::{PROVIDER_ROOM_CHARS_MAX, room_of};
 pub use service::{Core, Dispatches, explain};

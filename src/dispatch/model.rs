@@ -92,6 +92,8 @@ pub struct Dispatch {
     pub ttl_expires_at_ms: Option<u64>,
     /// How long it outlives the last person, in seconds.
     pub ttl_seconds: u32,
+    /// When it ends, whoever is there; none where its age has no bound.
+    pub ends_at_ms: Option<u64>,
     /// How many people are in the room.
     pub participant_count: u64,
     /// Dispatches made again since its agent was last well.
@@ -245,6 +247,35 @@ pub enum NoticeKind {
     RoomFinished,
 }
 
+/// A bound on live dispatches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Of a tenant.
+    Tenant,
+    /// Of one agent of a tenant.
+    Agent,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tenant => "tenant",
+            Self::Agent => "agent",
+        })
+    }
+}
+
+/// An agent by name, as its deploys see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentStatus {
+    /// The agent's name.
+    pub agent: Name,
+    /// Since when no new dispatch of it is made, in milliseconds since 1970; none where it is not drained.
+    pub draining_since_ms: Option<u64>,
+    /// How many dispatches of it there are.
+    pub dispatches: u64,
+}
+
 /// Why the domain could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DispatchError {
@@ -263,6 +294,17 @@ pub enum DispatchError {
     /// The dispatch is ending.
     #[error("the dispatch is ending")]
     Ending,
+    /// The agent drains: those that run go on, and no new one is made.
+    #[error("the agent is being drained")]
+    Draining,
+    /// As many dispatches live as may.
+    #[error("the bound on live dispatches of the {bound} is reached")]
+    TooMany {
+        /// Which bound.
+        bound: Bound,
+        /// After how long to try again.
+        retry_after: Duration,
+    },
     /// The provider could not make the agent.
     #[error("the agent could not be dispatched: {source}")]
     Provider {

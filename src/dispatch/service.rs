@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admission;
 use super::settings::Settings;
 use super::supervisor::Outcome;
 use super::token::TokenMint;
@@ -17,7 +18,7 @@ use super::{
     Which, failure, listing, room_of,
 };
 use crate::name::Name;
-use crate::provider::{Look, Provider, ProviderError};
+use crate::provider::{Provider, ProviderError};
 use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
 use crate::telemetry::{AcquireOutcome, Metrics};
 
@@ -39,6 +40,7 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     hints: Hints,
+    pub(super) admission: Admission,
     waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
@@ -70,27 +72,6 @@ impl Deref for Dispatches {
 }
 
 impl Core {
-    /// A call of the provider, measured.
-    pub(super) async fn provider_call<T>(
-        &self,
-        call: &'static str,
-        answer: impl Future<Output = Result<T, ProviderError>>,
-    ) -> Result<T, ProviderError> {
-        let began = Instant::now();
-        let answer = answer.await;
-        let outcome = answer.as_ref().err().map_or("ok", ProviderError::kind);
-        self.metrics.provider_called(call, outcome, began.elapsed());
-        answer
-    }
-
-    pub(super) async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
-        self.provider_call("look", self.provider.look(room, with_dispatches)).await
-    }
-
-    pub(super) async fn delete(&self, place: &Place, provider_id: &str) -> Result<(), ProviderError> {
-        self.provider_call("delete", self.provider.delete(&place.provider_room(), provider_id)).await
-    }
-
     /// Another has taken the claim over, and will finish the work: the caller may ask again.
     pub(super) fn claim_lost(&self) -> DispatchError {
         DispatchError::Timeout { retry_after: self.settings.failure_hold }
@@ -108,8 +89,8 @@ impl Dispatches {
         work: TaskTracker,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let waiting = Waiting::default();
-        Self { core: Arc::new(Core { store, provider, settings, mint, hints, waiting, metrics, work }) }
+        let (admission, waiting) = (Admission::default(), Waiting::default());
+        Self { core: Arc::new(Core { store, provider, settings, mint, hints, admission, waiting, metrics, work }) }
     }
 
     /// Returns the live dispatch of the place, or makes one.
@@ -119,6 +100,7 @@ impl Dispatches {
             Ok(Acquired::Created(_)) => AcquireOutcome::Created,
             Ok(Acquired::Reused(_)) => AcquireOutcome::Reused,
             Ok(Acquired::Pending(_)) => AcquireOutcome::Pending,
+            Err(DispatchError::Draining | DispatchError::TooMany { .. }) => AcquireOutcome::Refused,
             Err(_) => AcquireOutcome::Failed,
         });
         answer
@@ -149,8 +131,16 @@ impl Dispatches {
     }
 
     async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
-        let rules = self.settings.acquire_rules(&request.place.agent, request.ttl_seconds, self.provider.name());
-        Ok(self.store.acquire(&request.place, &request.metadata, &rules).await?)
+        let place = &request.place;
+        let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, self.provider.name());
+        rules.may_create = self.is_admitted(place);
+        if let Some(answer) = self.store.acquire(place, &request.metadata, &rules).await? {
+            return Ok(answer);
+        }
+        self.admit(place).await?;
+        rules.may_create = true;
+        let answer = self.store.acquire(place, &request.metadata, &rules).await?;
+        answer.ok_or_else(|| internal("a dispatch was refused that may be made"))
     }
 
     /// Does what the script's answer asks for.
@@ -232,6 +222,9 @@ impl Dispatches {
 
     /// Ends a dispatch, whoever is there; returns when it is gone at the provider.
     pub async fn end(&self, tenant: &Name, which: Which) -> Result<Dispatch, DispatchError> {
+        if self.settings.observe_only {
+            return Err(DispatchError::Provider { source: ProviderError::ObserveOnly, retry_after: Duration::ZERO });
+        }
         let found = self.get(tenant, which).await?;
         let (mine, record) = self.store.end(&found.place, found.id, "asked", self.settings.claim).await?;
         let ending = record.dispatch.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{AgentSettings, ReturnPolicy};
 use crate::name::Name;
 use crate::provider::RoomTimeouts;
-use crate::store::{AcquireRules, ObserveRules};
+use crate::store::{AcquireRules, Bounds, ObserveRules};
 
 /// The settings of the domain; each is explained in `config.default.toml`.
 #[derive(Debug, Clone)]
@@ -45,6 +45,16 @@ pub struct Settings {
     pub slow_try_interval: Duration,
     /// `dispatch.provider_concurrency_max`
     pub provider_concurrency_max: usize,
+    /// `dispatch.observe_only`
+    pub observe_only: bool,
+    /// `dispatch.age_seconds_max`; 0 is none.
+    pub age_seconds_max: u32,
+    /// `dispatch.ttl_seconds_min` and `dispatch.ttl_seconds_max` where `dispatch.ttl_adapts`.
+    pub ttl_bounds: Option<(u32, u32)>,
+    /// `dispatch.live_per_tenant_max`; 0 is none.
+    pub live_per_tenant_max: u32,
+    /// `dispatch.live_per_agent_max`; 0 is none.
+    pub live_per_agent_max: u32,
     /// `dispatch.agents`
     pub agents: HashMap<String, AgentSettings>,
 }
@@ -69,6 +79,11 @@ impl Default for Settings {
             quick_tries: 5,
             slow_try_interval: Duration::from_secs(30),
             provider_concurrency_max: 64,
+            observe_only: false,
+            age_seconds_max: 0,
+            ttl_bounds: None,
+            live_per_tenant_max: 0,
+            live_per_agent_max: 0,
             agents: HashMap::new(),
         }
     }
@@ -85,6 +100,7 @@ impl Settings {
     pub(super) fn acquire_rules(&self, agent: &Name, ttl_seconds: Option<u32>, provider: &'static str) -> AcquireRules {
         let own = self.agents.get(agent.as_str());
         let own_ttl = own.and_then(|own| own.ttl_seconds);
+        let age_seconds_max = own.and_then(|own| own.age_seconds_max).unwrap_or(self.age_seconds_max);
         AcquireRules {
             ttl_seconds: ttl_seconds.or(own_ttl).unwrap_or(self.ttl_seconds),
             return_policy: own.and_then(|own| own.return_policy).unwrap_or(self.return_policy).as_str(),
@@ -93,7 +109,18 @@ impl Settings {
             believed: self.heartbeat_believed,
             join_deadline: self.join_deadline,
             claim: self.claim,
+            age_seconds_max: (age_seconds_max > 0).then_some(age_seconds_max),
+            // Who asks for a time to live of its own wants that one.
+            ttl_bounds: self.ttl_bounds.filter(|_| ttl_seconds.is_none()),
+            may_create: true,
         }
+    }
+
+    /// The bounds on live dispatches that a new one of the agent must keep.
+    pub(super) fn bounds(&self, agent: &Name) -> Bounds {
+        let own = self.agents.get(agent.as_str()).and_then(|own| own.live_max);
+        let bound = |max: u32| (max > 0).then_some(max);
+        Bounds { per_tenant: bound(self.live_per_tenant_max), per_agent: bound(own.unwrap_or(self.live_per_agent_max)) }
     }
 
     pub(super) fn observe_rules(&self) -> ObserveRules {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
-use super::{Dispatch, DispatchError, Place};
+use super::{Dispatch, DispatchError, Place, State};
 use crate::id::DispatchId;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
 use crate::store::{Due, DueKind, Judgement, Observation, Record, Refusal, StoreError};
@@ -42,10 +42,9 @@ impl Core {
     /// lives: a dispatch that is made anew goes on under that id.
     pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
         let dispatch = &record.dispatch;
-        let room = &dispatch.place.provider_room();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let lost = CancellationToken::new();
-        let look = match self.under_claim(record, &lost, Box::pin(self.look(room, true))).await {
+        let look = match self.under_claim(record, &lost, Box::pin(self.look(&dispatch.place, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -67,7 +66,7 @@ impl Core {
             };
         match judgement {
             Judgement::Well => {
-                if let Some(ours) = ours {
+                if let Some(ours) = ours.filter(|_| !self.settings.observe_only) {
                     self.show_out_strangers(&record.dispatch.place, ours, &look).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
@@ -84,7 +83,6 @@ impl Core {
     /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
     /// listed yet). What fails here is met again at the next look.
     async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
-        let room = &place.provider_room();
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
@@ -93,8 +91,7 @@ impl Core {
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
-            let remove = self.provider.remove_agent(room, &other.identity);
-            let removed = self.provider_call("remove_agent", remove).await;
+            let removed = self.remove_agent(place, &other.identity).await;
             tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
@@ -112,6 +109,7 @@ impl Core {
         }
         match self.store.ended(&dispatch.place, dispatch.token).await {
             Ok(()) => {
+                self.count_no_longer(record).await;
                 self.metrics.dispatch_ended(end_reason(&dispatch.reason));
                 tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
                 Ok(())
@@ -123,7 +121,7 @@ impl Core {
 
     async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
         let place = &record.dispatch.place;
-        let look = self.look(&place.provider_room(), true).await?;
+        let look = self.look(place, true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             self.remove(place, &found.id).await?;
         }
@@ -132,7 +130,8 @@ impl Core {
 
     /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.
     pub(super) async fn remove(&self, place: &Place, provider_id: &str) -> Result<(), Failure> {
-        if self.store.tombstone(place, provider_id).await? {
+        // A tombstone would keep what goes on living from being adopted.
+        if !self.settings.observe_only && self.store.tombstone(place, provider_id).await? {
             self.delete(place, provider_id).await?;
         }
         Ok(())
@@ -162,13 +161,18 @@ impl Core {
         let hold = self.settings.failure_hold;
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
-            Ok(failed) if failed.failures == FAILURES_ALERT => {
-                tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
-                Err(DispatchError::Provider { source: error, retry_after: hold })
+            Ok(failed) => {
+                if failed.dispatch.state == State::Failed {
+                    self.count_no_longer(record).await;
+                }
+                if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
+                    tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                }
             }
-            Ok(_) | Err(StoreError::Refused(_)) => Err(DispatchError::Provider { source: error, retry_after: hold }),
-            Err(store) => Err(store.into()),
+            Err(StoreError::Refused(_)) => {}
+            Err(store) => return Err(store.into()),
         }
+        Err(DispatchError::Provider { source: error, retry_after: hold })
     }
 }
 
@@ -186,7 +190,7 @@ fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
 
 /// The reasons that metrics know: a bounded set, whatever stands in Redis.
 fn end_reason(reason: &str) -> &'static str {
-    ["ttl", "asked", "room_closed"].into_iter().find(|known| *known == reason).unwrap_or("other")
+    ["ttl", "asked", "room_closed", "too_old"].into_iter().find(|known| *known == reason).unwrap_or("other")
 }
 
 /// What stood in the way of a deletion.

@@ -11,6 +11,7 @@
 //!
 //! A handler turns a request into a call of the domain and the answer into JSON. It decides nothing.
 
+mod agents;
 mod auth;
 mod dispatches;
 mod extract;

@@ -16,6 +16,7 @@ use serde::Serialize;
 pub(super) use super::problem_catalogue::Code;
 use crate::access::AccessError;
 use crate::dispatch::DispatchError;
+use crate::provider::ProviderError;
 
 /// How long a caller waits before it repeats what the store or a deadline refused.
 const RETRY_SOON: Duration = Duration::from_secs(1);
@@ -149,6 +150,16 @@ impl From<DispatchError> for Problem {
             }
             DispatchError::BadToken => Self::new(Code::BadToken, "the token was not made for this dispatch"),
             DispatchError::Ending => Self::new(Code::DispatchEnding, "the dispatch is ending"),
+            DispatchError::Draining => {
+                Self::new(Code::AgentDraining, "the agent drains: no new dispatch of it is made")
+            }
+            DispatchError::TooMany { bound, retry_after } => {
+                let detail = format!("as many dispatches of this {bound} live as may");
+                Self::new(Code::TooManyDispatches, detail).retry_after(retry_after)
+            }
+            DispatchError::Provider { source: ProviderError::ObserveOnly, .. } => {
+                Self::new(Code::ObserveOnly, "this service only observes: it changes nothing at the provider")
+            }
             DispatchError::Provider { source, retry_after } if source.is_retryable() => {
                 Self::new(Code::ProviderUnavailable, source.to_string())
                     .retry_after(retry_after)
@@ -189,7 +200,7 @@ impl From<AccessError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ProviderError;
+    use crate::dispatch::Bound;
 
     fn mapped(error: DispatchError) -> (u16, &'static str, Option<u64>) {
         let problem = Problem::from(error);
@@ -209,6 +220,9 @@ mod tests {
             (DispatchError::StaleToken, (409, "stale_token", None)),
             (DispatchError::BadToken, (401, "bad_token", None)),
             (DispatchError::Ending, (409, "dispatch_ending", Some(1))),
+            (DispatchError::Draining, (409, "agent_draining", None)),
+            (DispatchError::TooMany { bound: Bound::Agent, retry_after: after }, (429, "too_many_dispatches", Some(3))),
+            (provider(ProviderError::ObserveOnly), (409, "observe_only", None)),
             (provider(unavailable), (503, "provider_unavailable", Some(3))),
             (provider(rejected), (502, "provider_rejected", None)),
             (DispatchError::Timeout { retry_after: Duration::ZERO }, (503, "timeout", Some(1))),

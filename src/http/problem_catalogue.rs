@@ -96,6 +96,13 @@ catalogue! {
     DispatchEnded: "dispatch_ended", GONE, NEVER, "The dispatch is over", GONE,
     ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
 
+    AgentDraining: "agent_draining", CONFLICT, NEVER, "The agent is being drained", BUSY,
+    ["Ask for the agent that takes its place.",
+     "`POST /v1/agents/{agent}/undrain` takes it back."];
+
+    ObserveOnly: "observe_only", CONFLICT, NEVER, "Only observing", BUSY,
+    ["No agent is in the room, and this service may make none: unset `dispatch.observe_only` to let it."];
+
     LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
     ["Give the service the address, key and secret of a LiveKit server."];
 
@@ -107,6 +114,10 @@ catalogue! {
 
     InvalidRequest: "invalid_request", UNPROCESSABLE_ENTITY, NEVER, "The request makes no sense", OUR_REQUEST,
     ["See `detail` for the field and what it takes. Unknown fields are refused."];
+
+    TooManyDispatches: "too_many_dispatches", TOO_MANY_REQUESTS, AGAIN, "As many dispatches live as may", BUSY,
+    ["Try again after `retry_after_seconds`: some may have ended.",
+     "End those that are not needed, or raise `dispatch.live_per_tenant_max` or `dispatch.live_per_agent_max`."];
 
     ProviderRejected: "provider_rejected", BAD_GATEWAY, NEVER, "The provider refused", BUSY,
     ["Check the credentials of the provider and the names of room and agent."];
@@ -146,7 +157,7 @@ mod tests {
         for entry in ENTRIES {
             assert!(entry.status.is_client_error() || entry.status.is_server_error(), "{}", entry.code);
             assert!(!entry.title.is_empty() && !entry.user_message.is_empty() && !entry.suggestions.is_empty());
-            assert!(!entry.retryable || [409, 503].contains(&entry.status.as_u16()), "{}", entry.code);
+            assert!(!entry.retryable || [409, 429, 503].contains(&entry.status.as_u16()), "{}", entry.code);
         }
     }
 

@@ -10,7 +10,7 @@ use super::problem::Form::{Kept, Problem};
 use super::shell::Patience::{Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{dispatches, keys, livekit, operation, rooms, shell};
+use super::{agents, dispatches, keys, livekit, operation, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -60,7 +60,8 @@ const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::o
 
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
-fn routes() -> [Route; 15] {
+fn routes() -> [Route; 18] {
+    use agents::drain::{drain, undrain};
     use dispatches::{activity, alive, create, end, end_of_room, get as get_one, list, ttl};
     use keys::{create as create_key, get as get_key, list as list_keys, revoke};
     use livekit::{agent_status, dispatch_agent, webhook};
@@ -73,6 +74,9 @@ fn routes() -> [Route; 15] {
         ("/v1/dispatches/{id}/alive", Open, Prompt, Problem, post(alive::alive)),
         ("/v1/dispatches/{id}/ttl", Key(DISPATCH), Prompt, Problem, post(ttl::ttl)),
         ("/v1/connect", Key(DISPATCH), Waits, Problem, post(connect::connect)),
+        ("/v1/agents/{agent}", Key(DISPATCH), Prompt, Problem, get(agents::get::get)),
+        ("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, post(drain)),
+        ("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, post(undrain)),
         ("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, get(explain::explain)),
 
         ("/v1/keys", Key(KEYS), Prompt, Problem, post(create_key::create).get(list_keys::list)),

@@ -105,6 +105,9 @@ pub enum ProviderError {
         /// For a developer; holds no token.
         detail: String,
     },
+    /// greenroom only observes: the change was not asked for.
+    #[error("greenroom only observes, and changes nothing at the provider")]
+    ObserveOnly,
     /// A refusal that no repetition changes: bad credentials, too long a name.
     #[error("the provider refused: {detail}")]
     Rejected {
@@ -123,13 +126,14 @@ impl ProviderError {
             Self::Unavailable { .. } => "unavailable",
             Self::RateLimited { .. } => "rate_limited",
             Self::Garbage { .. } => "garbage",
+            Self::ObserveOnly => "observe_only",
             Self::Rejected { .. } => "rejected",
         }
     }
 
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Rejected { .. })
+        !matches!(self, Self::Rejected { .. } | Self::ObserveOnly)
     }
 }
 

@@ -72,13 +72,15 @@ impl Store {
         Ok((verdict, Record::parse(keys.name(), now, people, fields)?))
     }
 
-    /// Asks for the place's dispatch: reuse, wait, or make it under a claim.
+    /// Asks for the place's dispatch: reuse, wait, or make it under a claim. `None` where one would
+    /// have to be made, and may not.
     pub async fn acquire(
         &self,
         place: &Place,
         metadata: &str,
         rules: &AcquireRules,
-    ) -> Result<(Verdict, Record), StoreError> {
+    ) -> Result<Option<(Verdict, Record)>, StoreError> {
+        let seconds = |seconds: Option<u32>| seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let args = [
             self.new_id(place).to_string(),
             metadata.to_owned(),
@@ -89,10 +91,16 @@ impl Store {
             ms(rules.believed),
             ms(rules.join_deadline),
             ms(rules.claim),
+            flag(rules.may_create),
+            seconds(rules.age_seconds_max),
+            seconds(rules.ttl_bounds.map(|(min, _)| min)),
+            seconds(rules.ttl_bounds.map(|(_, max)| max)),
         ];
-        let metadata_key = [self.keys(place).metadata()];
-        let (verdict, record) = self.decide(&script::DISPATCH_ACQUIRE, place, &metadata_key, &args).await?;
+        let keys = self.keys(place);
+        let (verdict, now, people, fields): (String, u64, u64, Fields) =
+            self.call_place(&script::DISPATCH_ACQUIRE, &keys, &[keys.metadata()], &args).await?;
         let verdict = match verdict.as_str() {
+            "absent" => return Ok(None),
             "reused" => Verdict::Reused,
             "wait" => Verdict::Wait,
             "verify" => Verdict::Verify,
@@ -100,7 +108,7 @@ impl Store {
             "failed" => Verdict::Failed,
             other => return Err(StoreError::nonsense(format!("verdict {other}"))),
         };
-        Ok((verdict, record))
+        Ok(Some((verdict, Record::parse(keys.name(), now, people, fields)?)))
     }
 
     /// Commits the claim's work.

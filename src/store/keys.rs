@@ -20,8 +20,17 @@ pub fn dispatch_pattern(room: &Name) -> String {
 ///
 /// FNV-1a, 64 bit: stable over releases and machines, which the store depends on.
 pub fn shard_of_room(tenant: &Name, room: &Name, shards: u16) -> u16 {
+    shard_of(tenant.as_str().bytes().chain([0]).chain(room.as_str().bytes()), shards)
+}
+
+/// The shard of what concerns a tenant as a whole.
+pub fn shard_of_tenant(tenant: &Name, shards: u16) -> Shard {
+    Shard(shard_of(tenant.as_str().bytes(), shards))
+}
+
+fn shard_of(name: impl Iterator<Item = u8>, shards: u16) -> u16 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in tenant.as_str().bytes().chain([0]).chain(room.as_str().bytes()) {
+    for byte in name {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     // The low bits of FNV-1a are its weaker ones: fold.
@@ -92,6 +101,21 @@ impl Shard {
         }
     }
 
+    /// Hash: the tenant's agents that are drained, by since when.
+    pub fn draining(self, tenant: &Name) -> String {
+        format!("{}draining:{}", self.prefix(), tenant.encoded())
+    }
+
+    /// Sorted set: the tenant's dispatches that count in its bound, as `<room>:<agent>`, by when they were asked for.
+    pub fn quota(self, tenant: &Name) -> String {
+        format!("{}quota:{}", self.prefix(), tenant.encoded())
+    }
+
+    /// Sorted set: those of one agent.
+    pub fn quota_of_agent(self, tenant: &Name, agent: &Name) -> String {
+        format!("{}quota:{}:{}", self.prefix(), tenant.encoded(), agent.encoded())
+    }
+
     /// What `KEYS` would find all dispatches of a room with.
     pub fn dispatches(self, tenant: &Name, room: &Name) -> String {
         format!("{}dispatch:{}:{}:*", self.prefix(), tenant.encoded(), room.encoded())
@@ -142,6 +166,11 @@ impl PlaceKeys {
     /// String: what is handed to a new agent; apart, so that the hash stays small and shows no secret.
     pub fn metadata(&self) -> String {
         format!("{}metadata:{}", self.shard.prefix(), self.name)
+    }
+
+    /// Hash, for a week: how long people of the place stay away before they come back, where its time to live adapts.
+    pub fn habit(&self) -> String {
+        format!("{}habit:{}", self.shard.prefix(), self.name)
     }
 
     /// Sorted set: sids that left in the last ten minutes.

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 
+mod admission;
 mod dispatch;
 mod error;
 mod hints;
@@ -27,6 +28,7 @@ mod rules;
 mod schema;
 mod script;
 
+pub use admission::{Bounds, Taken};
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
 pub use key::FoundKey;

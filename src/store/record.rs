@@ -23,6 +23,8 @@ pub struct Record {
     pub failures: u32,
     /// What its agent's policy for the return to an empty room is.
     pub return_policy: String,
+    /// The longest time to live that it may come to have, in seconds.
+    pub ttl_seconds_max: u32,
 }
 
 impl Record {
@@ -44,6 +46,9 @@ impl Record {
         let reason = text("reason").unwrap_or_default();
         let return_policy = text("return_policy").unwrap_or_default();
         let mut number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
+        let mut seconds = |field: &str| number(field).and_then(|ttl| u32::try_from(ttl).ok());
+        let ttl_seconds = seconds("ttl_seconds").unwrap_or_default();
+        let ttl_seconds_max = seconds("ttl_seconds_max").unwrap_or(ttl_seconds);
         Ok(Self {
             dispatch: Dispatch {
                 id,
@@ -58,7 +63,8 @@ impl Record {
                 seen_alive_at_ms: number("seen_alive_at").filter(|&at| at > 0),
                 reported,
                 ttl_expires_at_ms: number("ttl_expires_at"),
-                ttl_seconds: number("ttl_seconds").and_then(|ttl| ttl.try_into().ok()).unwrap_or_default(),
+                ttl_seconds,
+                ends_at_ms: number("ends_at"),
                 participant_count: people,
                 tries: number("tries").and_then(|tries| tries.try_into().ok()).unwrap_or_default(),
                 reason,
@@ -69,6 +75,7 @@ impl Record {
             hold_until_ms: number("hold_until"),
             failures: number("failures").and_then(|failures| failures.try_into().ok()).unwrap_or_default(),
             return_policy,
+            ttl_seconds_max,
         })
     }
 }

@@ -48,6 +48,12 @@ pub struct AcquireRules {
     pub join_deadline: Duration,
     /// How long a claim lasts without renewal.
     pub claim: Duration,
+    /// The age at which it ends, whoever is there, in seconds.
+    pub age_seconds_max: Option<u32>,
+    /// The bounds of a time to live that adapts, in seconds.
+    pub ttl_bounds: Option<(u32, u32)>,
+    /// Whether a new one may be made.
+    pub may_create: bool,
 }
 
 /// The rules that `dispatch/observe` judges by.

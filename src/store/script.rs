@@ -7,8 +7,13 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
-const DISPATCH: &str =
-    concat!(include_str!("../../lua/dispatch/shared.lua"), "\n", include_str!("../../lua/dispatch/rules.lua"));
+const DISPATCH: &str = concat!(
+    include_str!("../../lua/dispatch/habit.lua"),
+    "\n",
+    include_str!("../../lua/dispatch/shared.lua"),
+    "\n",
+    include_str!("../../lua/dispatch/rules.lua")
+);
 const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.
@@ -84,6 +89,9 @@ scripts! {
     KEY_REVOKE = KEY, "key/revoke.lua";
     KEY_GET = "", "key/get.lua";
     KEY_PAGE = "", "key/page.lua";
+    AGENT_DRAIN = "", "agent/drain.lua";
+    QUOTA_TAKE = "", "quota/take.lua";
+    QUOTA_GIVE = "", "quota/give.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";
     LEADER_RESIGN = "", "leader/resign.lua";
     LEADER_BEGIN = "", "leader/begin.lua";

@@ -32,6 +32,8 @@ pub enum AcquireOutcome {
     Reused,
     /// It was still under way when the caller's patience ended.
     Pending,
+    /// It may not be made: its agent drains, or a bound is reached.
+    Refused,
     /// It could not be made.
     Failed,
 }
@@ -42,6 +44,7 @@ impl AcquireOutcome {
             Self::Created => "created",
             Self::Reused => "reused",
             Self::Pending => "pending",
+            Self::Refused => "refused",
             Self::Failed => "failed",
         }
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::background::{self, BackgroundOptions};
-use greenroom::dispatch::{Acquire, Acquired, Dispatch, Dispatches, Place, Settings, TokenMint, Which};
+use greenroom::dispatch::{
+    Acquire, Acquired, Bound, Dispatch, DispatchError, Dispatches, Place, Settings, TokenMint, Which,
+};
 use greenroom::name::Name;
 use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
-use greenroom::store::Hints;
+use greenroom::store::{Bounds, Hints};
 use greenroom::telemetry::Metrics;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -99,4 +101,24 @@ async fn a_room_that_nobody_enters_is_cleaned_up() {
         let own = ["shard", "leader", "schema", "events"].iter().any(|own| key.ends_with(own));
         assert!(own || (1..=3600).contains(&ttl), "{key} is left behind with a TTL of {ttl} s");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_replica_took_of_a_bound_is_given_back_when_the_bound_is_reached() {
+    let redis = TestRedis::start().await;
+    let simulated = Simulated::new(&SimulatedOptions::default());
+    let settings =
+        Settings { live_per_agent_max: 1, creation_budget: Duration::from_millis(500), ..Settings::default() };
+    let replica = replica(&redis, &simulated, settings).await;
+    // It took the place, and never asked for its dispatch.
+    let bounds = Bounds { per_tenant: None, per_agent: Some(1) };
+    redis.store().await.take_quota(&place("ghost"), bounds).await.expect("an answer");
+    let refused = replica.dispatches.acquire(ask("lobby")).await;
+    assert!(matches!(refused, Err(DispatchError::TooMany { bound: Bound::Agent, .. })), "{refused:?}");
+    let made = eventually("there is room", async || replica.dispatches.acquire(ask("lobby")).await.ok()).await;
+    assert!(!unpack(made).1);
+    // One that lives is not taken for lost.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let refused = replica.dispatches.acquire(ask("other")).await;
+    assert!(matches!(refused, Err(DispatchError::TooMany { .. })), "{refused:?}");
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use greenroom::lifecycle::Stopped;
 
 use crate::standin::{Kind, WorkerBehaviour};
-use crate::support::eventually;
 use crate::support::replica::{AGENT, House, Plan, ROOM};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +31,7 @@ async fn callers_are_told_while_redis_is_away_and_served_once_it_is_back() {
         })
         .collect();
     house.redis.restart_empty(Duration::from_millis(1500)).await;
-    eventually("it serves again", async || (house.ask(ROOM).await.status < 300).then_some(())).await;
+    house.until_all_serve(ROOM).await;
     over.cancel();
     let mut refused = 0;
     for load in load {
@@ -61,7 +60,7 @@ async fn an_emptied_redis_makes_no_second_agent_where_one_reports() {
     house.until_people(ROOM, 1).await;
     house.until_served(ROOM).await;
     house.redis.restart_empty(Duration::from_millis(300)).await;
-    eventually("it serves again", async || (house.ask(ROOM).await.status < 300).then_some(())).await;
+    house.until_all_serve(ROOM).await;
     house.until_people(ROOM, 1).await;
     house.until_served(ROOM).await;
     // It goes on reporting under its id, and is adopted under it.
@@ -102,7 +101,7 @@ async fn ten_reporting_agents() -> (House, Vec<String>) {
 
 /// Redis is back: every room has the agent that it had.
 async fn all_are_kept(house: &House, rooms: &[String]) {
-    eventually("it serves again", async || (house.ask(&rooms[0]).await.status < 300).then_some(())).await;
+    house.until_all_serve(&rooms[0]).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     for room in rooms {
         house.until_served(room).await;

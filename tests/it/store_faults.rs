@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
 use greenroom::name::Name;
-use greenroom::store::{Commit, Record, StoreError};
+use greenroom::store::keys::shard_of_tenant;
+use greenroom::store::{Bounds, Commit, Record, StoreError};
 
 use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
 
@@ -41,9 +42,14 @@ enum Act {
     Campaign,
     Resign,
     Begin,
+    Drain,
+    TakeQuota,
+    GiveQuota,
 }
 
-const ACTS: [Act; 28] = [
+const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
+
+const ACTS: [Act; 31] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -72,6 +78,9 @@ const ACTS: [Act; 28] = [
     Act::Campaign,
     Act::Resign,
     Act::Begin,
+    Act::Drain,
+    Act::TakeQuota,
+    Act::GiveQuota,
 ];
 
 impl Act {
@@ -90,6 +99,8 @@ impl Act {
                 | Self::Left
                 | Self::ReapBeat
                 | Self::KeyCreate
+                | Self::Drain
+                | Self::TakeQuota
         )
     }
 
@@ -130,6 +141,9 @@ impl Act {
             Self::Reuse => {
                 scene.left("PA_2").await;
                 scene.pass(Duration::from_secs(1));
+            }
+            Self::GiveQuota => {
+                scene.store.take_quota(&scene.place, BOUNDS).await.expect("a place");
             }
             Self::Verify => scene.pass(Duration::from_secs(20)),
             Self::ObserveWell | Self::ObserveRedispatch | Self::ReapProvider => {
@@ -203,6 +217,9 @@ impl Act {
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
+            Self::Drain => store.drain_agent(&place.tenant, &place.agent, true).await.map(drop),
+            Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
+            Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
         }
     }
 }
@@ -225,6 +242,7 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
     let scene = Scene::open().await;
     let keys = scene.keys();
     let acme = Name::tenant("acme").expect("a name");
+    let (tenant, of_tenant) = (&scene.place.tenant, shard_of_tenant(&scene.place.tenant, scene.store.shards()));
     let more = [
         keys.metadata(),
         keys.left(),
@@ -233,6 +251,9 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         keys.shard.api_key(scene.key_id()),
         keys.shard.index_api_keys(None),
         keys.shard.index_api_keys(Some(&acme)),
+        of_tenant.draining(tenant),
+        of_tenant.quota(tenant),
+        of_tenant.quota_of_agent(tenant, &scene.place.agent),
     ];
     let mut refused = 0;
     for act in ACTS {

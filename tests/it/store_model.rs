@@ -75,7 +75,7 @@ impl World<'_> {
         match op {
             Op::Acquire { agent } => {
                 let asked = store.acquire(&self.places[*agent], "", &self.scene.acquire_rules()).await;
-                if let Some((Verdict::Create | Verdict::Verify, record)) = allowed(asked)? {
+                if let Some((Verdict::Create | Verdict::Verify, record)) = allowed(asked)?.flatten() {
                     self.take(&record)?;
                 }
             }

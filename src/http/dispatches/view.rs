@@ -22,6 +22,7 @@ pub(in crate::http) struct DispatchView {
     seen_alive_at: Option<Timestamp>,
     ttl_expires_at: Option<Timestamp>,
     ttl_seconds: u32,
+    ends_at: Option<Timestamp>,
     participant_count: u64,
     tries: u32,
     reported: Option<String>,
@@ -43,6 +44,7 @@ impl From<Dispatch> for DispatchView {
             seen_alive_at: dispatch.seen_alive_at_ms.map(Timestamp),
             ttl_expires_at: dispatch.ttl_expires_at_ms.map(Timestamp),
             ttl_seconds: dispatch.ttl_seconds,
+            ends_at: dispatch.ends_at_ms.map(Timestamp),
             participant_count: dispatch.participant_count,
             tries: dispatch.tries,
             reported: dispatch.reported,
@@ -97,6 +99,7 @@ pub(in crate::http) mod tests {
             reported: Some("open".to_owned()),
             ttl_expires_at_ms: None,
             ttl_seconds: 300,
+            ends_at_ms: Some(1_700_000_003_000),
             participant_count: 2,
             tries: 1,
             reason: "agent_seen".to_owned(),
@@ -115,7 +118,7 @@ pub(in crate::http) mod tests {
                 "reason": "agent_seen", "provider": "livekit", "provider_id": "AD_1",
                 "created_at": "2023-11-14T22:13:20.000Z", "last_activity_at": "2023-11-14T22:13:21.000Z",
                 "seen_alive_at": "2023-11-14T22:13:22.000Z", "ttl_expires_at": null, "ttl_seconds": 300,
-                "participant_count": 2, "tries": 1, "reported": "open",
+                "ends_at": "2023-11-14T22:13:23.000Z", "participant_count": 2, "tries": 1, "reported": "open",
             })
         );
         assert!(!view.to_string().contains("987654321"));

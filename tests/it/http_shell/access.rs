@@ -20,6 +20,9 @@ const TAKES: &[&str] = &[
     "POST /v1/dispatches/{id}/alive: open",
     "POST /v1/dispatches/{id}/ttl: dispatch",
     "POST /v1/connect: dispatch",
+    "GET /v1/agents/{agent}: dispatch,read",
+    "POST /v1/agents/{agent}/drain: dispatch",
+    "POST /v1/agents/{agent}/undrain: dispatch",
     "GET /v1/rooms/{room}/explain: dispatch,read",
     "POST /v1/keys: admin",
     "GET /v1/keys: admin",
@@ -49,10 +52,13 @@ async fn running() -> Running {
 
 /// Makes a key; returns its text and its id.
 async fn make_key(running: &Running, by: &str, body: Value) -> (String, String) {
-    let response = running.bare("POST", "/v1/keys").bearer_auth(by).json(&body).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["cache-control"]), (201, &"no-store".parse().unwrap()));
-    let key: Value = response.json().await.unwrap();
-    let text = |field: &str| key[field].as_str().unwrap().to_owned();
+    let response = running.bare("POST", "/v1/keys").bearer_auth(by).json(&body).send().await.expect("an answer");
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["cache-control"]),
+        (201, &"no-store".parse().expect("an answer"))
+    );
+    let key: Value = response.json().await.expect("an answer");
+    let text = |field: &str| key[field].as_str().expect("an answer").to_owned();
     assert!(text("secret").starts_with(&format!("{}.", text("id"))), "{}", key["id"]);
     (text("secret"), text("id"))
 }
@@ -65,9 +71,9 @@ async fn key_of(running: &Running, scopes: &[&str], tenant: Option<&str>) -> Str
 async fn routes(running: &Running) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for route in route_access() {
-        let refused = running.call("BREW", &path(route.template, "x")).send().await.unwrap();
+        let refused = running.call("BREW", &path(route.template, "x")).send().await.expect("an answer");
         assert_eq!(refused.status(), 405, "{}", route.template);
-        let allow = refused.headers()["allow"].to_str().unwrap().to_owned();
+        let allow = refused.headers()["allow"].to_str().expect("an answer").to_owned();
         found.extend(allow.split(',').filter(|method| *method != "HEAD").map(|m| (m.to_owned(), route.template)));
     }
     found
@@ -80,7 +86,7 @@ fn path(template: &str, thing: &str) -> String {
         "/api/livekit/agent-status" => "?roomName=lobby",
         _ => "",
     };
-    format!("{}{query}", template.replace("{id}", thing).replace("{room}", thing))
+    format!("{}{query}", template.replace("{id}", thing).replace("{room}", thing).replace("{agent}", "guide"))
 }
 
 /// A request that makes sense to the route.
@@ -95,13 +101,17 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         _ => None,
     };
     // A list takes its own filters only.
-    let path = if method == "POST" { template.replace("{id}", thing) } else { path(template, thing) };
+    let path = if method == "POST" {
+        template.replace("{id}", thing).replace("{agent}", "guide")
+    } else {
+        path(template, thing)
+    };
     let mut request = running.bare(method, &path);
     request = if let Some(key) = key { request.bearer_auth(key) } else { request };
     request = if let Some(body) = body { request.json(&body) } else { request };
-    let response = request.send().await.unwrap();
+    let response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
-    let mut body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
+    let mut body: Value = serde_json::from_str(&response.text().await.expect("an answer")).unwrap_or_default();
     if let Some(body) = body.as_object_mut() {
         body.remove("request_id");
     }
@@ -121,7 +131,8 @@ async fn every_route_says_whom_it_takes() {
         told.push(format!("{method} {template}: {takes}{}", if route.is_for_pages { ", pages" } else { "" }));
     }
     let mut expected: Vec<_> = TAKES.iter().map(ToString::to_string).collect();
-    (told.sort(), expected.sort());
+    told.sort();
+    expected.sort();
     assert_eq!(told, expected);
 }
 

@@ -229,6 +229,16 @@ impl House {
         self.ask(room).await.acquired()
     }
 
+    /// Waits until every replica serves again after Redis was away: each has its own connection.
+    pub(crate) async fn until_all_serve(&self, room: &str) {
+        let mut in_turn = 0;
+        eventually("all replicas serve again", async || {
+            in_turn = if self.ask(room).await.status < 300 { in_turn + 1 } else { 0 };
+            (in_turn >= self.caller.addresses.len()).then_some(())
+        })
+        .await;
+    }
+
     /// The room's dispatch, if there is one.
     pub(crate) async fn dispatch(&self, room: &str) -> Option<Value> {
         let answer = self.call(Verb::GET, &format!("/v1/dispatches?room={room}&agent={AGENT}"), None).await;

@@ -147,6 +147,9 @@ impl Scene {
             believed: BELIEVED,
             join_deadline: JOIN_DEADLINE,
             claim: CLAIM,
+            age_seconds_max: None,
+            ttl_bounds: None,
+            may_create: true,
         }
     }
 
@@ -164,7 +167,11 @@ impl Scene {
     }
 
     pub(crate) async fn acquire(&self) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", &self.acquire_rules()).await.expect("a verdict")
+        self.acquire_by(&self.acquire_rules()).await
+    }
+
+    pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
+        self.store.acquire(&self.place, "", rules).await.expect("an answer").expect("it may be made")
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
@@ -287,12 +294,12 @@ impl Scene {
                 "id" | "metadata" => ("string", -1),
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
-                "due" | "index" => ("zset", -1),
+                "habit" => ("hash", 604_800),
+                "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
-                "apikey" => ("hash", -1),
-                "dispatch" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "apikey" | "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
@@ -316,10 +323,11 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
+        let shared = [lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
-        let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), lua("dispatch/shared.lua"));
+        let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), shared.concat());
         let mut cmd = ::redis::cmd("EVAL");
         cmd.arg(source).arg(keys.len()).arg(keys).arg(args);
         cmd.query_async(&mut self.connection.clone()).await

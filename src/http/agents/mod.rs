@@ -1,0 +1,5 @@
+//! Agents by name: what concerns a deploy, not one room.
+
+pub(super) mod drain;
+pub(super) mod get;
+mod view;
