@@ -10,6 +10,7 @@ mod cursor;
 pub mod dispatch;
 pub mod http;
 pub mod id;
+pub mod idempotency;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;

@@ -16,7 +16,7 @@ pub(super) async fn run(config: Config, AgentArgs { command, tenant }: AgentArgs
     let store = Store::connect(&store_options(&config)).await.context("Redis")?;
     if !matches!(command, AgentCommand::Get { .. }) {
         let drains = matches!(command, AgentCommand::Drain { .. });
-        store.drain_agent(&tenant, &agent, drains).await.map_err(anyhow::Error::from)?;
+        store.drain_agent(&tenant, &agent, drains, None).await.map_err(anyhow::Error::from)?;
     }
     let status = dispatch::agent_status(&store, &tenant, &agent).await.map_err(anyhow::Error::from)?;
     let drains = status

@@ -264,6 +264,7 @@ impl Making<'_> {
             agent_token: agent_token.unwrap_or_default(),
             adopted,
             join_deadline: core.settings.join_deadline,
+            once: record.once.as_ref(),
         };
         let mut pause = Duration::from_millis(50);
         loop {

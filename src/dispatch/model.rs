@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::DispatchId;
+use crate::idempotency::Once;
 use crate::name::Name;
 use crate::provider::{Person, ProviderError};
 
@@ -127,6 +128,18 @@ pub struct Acquire {
     pub ttl_seconds: Option<u32>,
     /// How long the caller can wait for a creation that is under way.
     pub patience: Duration,
+    /// Where it is to be done once, however often it is sent.
+    pub once: Option<Once>,
+}
+
+impl Acquire {
+    /// The same, to be done once where `once`, given the place's name, says so.
+    #[must_use]
+    pub fn once(self, once: impl FnOnce(&str) -> Option<Once>) -> Self {
+        let place = &self.place;
+        let name = format!("{}:{}:{}", place.tenant.encoded(), place.room.encoded(), place.agent.encoded());
+        Self { once: once(&name), ..self }
+    }
 }
 
 /// The answer to [`Acquire`].
@@ -305,6 +318,12 @@ pub enum DispatchError {
         /// After how long to try again.
         retry_after: Duration,
     },
+    /// The `Idempotency-Key` was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// The same request is under way.
+    #[error("the same request is under way")]
+    UnderWay,
     /// The provider could not make the agent.
     #[error("the agent could not be dispatched: {source}")]
     Provider {

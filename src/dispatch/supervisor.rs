@@ -57,13 +57,15 @@ impl Core {
             people: &look.people,
             wanted_id: wanted,
         };
-        let (judgement, record) =
+        let (judgement, mut judged) =
             match self.store.observe(&dispatch.place, dispatch.token, &seen, &self.settings.observe_rules()).await {
                 Ok(judged) => judged,
                 // Somebody has taken it over in the meantime; theirs to go on with.
                 Err(StoreError::Refused(Refusal::NotOwner)) => return Err(self.claim_lost()),
                 Err(error) => return Err(error.into()),
             };
+        judged.once.clone_from(&record.once);
+        let record = judged;
         match judgement {
             Judgement::Well => {
                 if let Some(ours) = ours.filter(|_| !self.settings.observe_only) {

@@ -25,17 +25,18 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
-        }
-        let body = RawBody::from_request(request, app).await?.0;
-        serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
-            Category::Data => Problem::new(Code::InvalidRequest, shortened(error.to_string())),
-            Category::Syntax | Category::Eof | Category::Io => {
-                Problem::new(Code::MalformedJson, shortened(error.to_string()))
-            }
-        })
+        parse_json(&RawBody::of_json(request, app).await?).map(Self)
     }
+}
+
+/// What the JSON says, or what is wrong with it.
+pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Problem::new(Code::InvalidRequest, shortened(error.to_string())),
+        Category::Syntax | Category::Eof | Category::Io => {
+            Problem::new(Code::MalformedJson, shortened(error.to_string()))
+        }
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -59,6 +60,16 @@ impl FromRequest<App> for RawBody {
             return Err(too_large(bytes_max));
         }
         read(request.into_body(), bytes_max).await.map(Self)
+    }
+}
+
+impl RawBody {
+    /// The bytes of a body that says it is JSON.
+    pub(super) async fn of_json(request: Request, app: &App) -> Result<Bytes, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
+        }
+        Ok(Self::from_request(request, app).await?.0)
     }
 }
 

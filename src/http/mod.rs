@@ -16,6 +16,7 @@ mod auth;
 mod dispatches;
 mod extract;
 mod fields;
+mod idempotency;
 mod keys;
 mod livekit;
 mod operation;

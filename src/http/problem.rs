@@ -150,6 +150,12 @@ impl From<DispatchError> for Problem {
             }
             DispatchError::BadToken => Self::new(Code::BadToken, "the token was not made for this dispatch"),
             DispatchError::Ending => Self::new(Code::DispatchEnding, "the dispatch is ending"),
+            DispatchError::KeyReused => {
+                Self::new(Code::IdempotencyKeyReused, "this `Idempotency-Key` was sent with another request")
+            }
+            DispatchError::UnderWay => {
+                Self::new(Code::RequestUnderWay, "the request with this `Idempotency-Key` is still under way")
+            }
             DispatchError::Draining => {
                 Self::new(Code::AgentDraining, "the agent drains: no new dispatch of it is made")
             }
@@ -220,6 +226,8 @@ mod tests {
             (DispatchError::StaleToken, (409, "stale_token", None)),
             (DispatchError::BadToken, (401, "bad_token", None)),
             (DispatchError::Ending, (409, "dispatch_ending", Some(1))),
+            (DispatchError::KeyReused, (422, "idempotency_key_reused", None)),
+            (DispatchError::UnderWay, (409, "request_under_way", Some(1))),
             (DispatchError::Draining, (409, "agent_draining", None)),
             (DispatchError::TooMany { bound: Bound::Agent, retry_after: after }, (429, "too_many_dispatches", Some(3))),
             (provider(ProviderError::ObserveOnly), (409, "observe_only", None)),

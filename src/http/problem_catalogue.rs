@@ -96,6 +96,9 @@ catalogue! {
     DispatchEnded: "dispatch_ended", GONE, NEVER, "The dispatch is over", GONE,
     ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
 
+    RequestUnderWay: "request_under_way", CONFLICT, AGAIN, "The same request is under way", BUSY,
+    ["Repeat it with the same `Idempotency-Key` after `retry_after_seconds`: it then gets the first one's answer."];
+
     AgentDraining: "agent_draining", CONFLICT, NEVER, "The agent is being drained", BUSY,
     ["Ask for the agent that takes its place.",
      "`POST /v1/agents/{agent}/undrain` takes it back."];
@@ -114,6 +117,9 @@ catalogue! {
 
     InvalidRequest: "invalid_request", UNPROCESSABLE_ENTITY, NEVER, "The request makes no sense", OUR_REQUEST,
     ["See `detail` for the field and what it takes. Unknown fields are refused."];
+
+    IdempotencyKeyReused: "idempotency_key_reused", UNPROCESSABLE_ENTITY, NEVER, "The key was used for another request", OUR_REQUEST,
+    ["Use a new `Idempotency-Key` for each request, and the same one only to repeat it unchanged."];
 
     TooManyDispatches: "too_many_dispatches", TOO_MANY_REQUESTS, AGAIN, "As many dispatches live as may", BUSY,
     ["Try again after `retry_after_seconds`: some may have ended.",

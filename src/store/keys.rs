@@ -101,6 +101,11 @@ impl Shard {
         }
     }
 
+    /// Hash, for a day: what was answered to a request with an `Idempotency-Key`.
+    pub fn once(self, record: &str) -> String {
+        format!("{}once:{record}", self.prefix())
+    }
+
     /// Hash: the tenant's agents that are drained, by since when.
     pub fn draining(self, tenant: &Name) -> String {
         format!("{}draining:{}", self.prefix(), tenant.encoded())

@@ -182,12 +182,18 @@ impl Act {
         let happened_at = scene.now() / 1000;
         match self {
             Self::Create | Self::CreateAnew | Self::Reuse | Self::Verify => {
-                store.acquire(place, "metadata", &scene.acquire_rules()).await.map(drop)
+                store.acquire(place, "metadata", &scene.acquire_rules(), None).await.map(drop)
             }
             Self::Commit => {
                 let id = store.new_id(place);
-                let commit =
-                    Commit { id, provider_id: "AD_1", agent_token: 1, adopted: true, join_deadline: JOIN_DEADLINE };
+                let commit = Commit {
+                    id,
+                    provider_id: "AD_1",
+                    agent_token: 1,
+                    adopted: true,
+                    join_deadline: JOIN_DEADLINE,
+                    once: None,
+                };
                 store.commit(place, token, &commit).await.map(drop)
             }
             Self::Fail => scene.fail(token, false).await.map(drop),
@@ -200,8 +206,8 @@ impl Act {
             Self::Tombstone => store.tombstone(place, "AD_2").await.map(drop),
             Self::Report => scene.report(id, token, SessionState::Open).await.map(drop),
             Self::ReportClosed => scene.report(id, token, SessionState::Closed).await.map(drop),
-            Self::Touch => store.touch(place, id).await.map(drop),
-            Self::Arm => store.change_ttl(place, id, TtlChange::Arm(9)).await.map(drop),
+            Self::Touch => store.touch(place, id, None).await.map(drop),
+            Self::Arm => store.change_ttl(place, id, TtlChange::Arm(9), None).await.map(drop),
             Self::Joined => {
                 scene.try_notice(NoticeKind::PersonJoined(person("PA_3", happened_at)), happened_at).await.map(drop)
             }
@@ -217,7 +223,7 @@ impl Act {
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
-            Self::Drain => store.drain_agent(&place.tenant, &place.agent, true).await.map(drop),
+            Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
         }

@@ -1,8 +1,6 @@
 //! The scripts of API keys: made once, revoked once, listed by age, remembered for a while. Their faults are
 //! in `store_faults`.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use greenroom::access::{NewKey, Scope, Scopes};

@@ -7,6 +7,7 @@ use super::view::DispatchView;
 use crate::dispatch::Which;
 use crate::http::auth::By;
 use crate::http::extract::IdInPath;
+use crate::http::idempotency::RequestKey;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 
@@ -14,7 +15,9 @@ pub(in crate::http) async fn activity(
     State(app): State<App>,
     By(caller): By,
     IdInPath(id): IdInPath,
+    key: RequestKey,
 ) -> Result<Json<DispatchView>, Problem> {
-    let dispatch = app.dispatches.touch(caller.tenant(), Which::Id(id)).await?;
+    let once = key.once(&caller, "activity", &id.to_string());
+    let dispatch = app.dispatches.touch(caller.tenant(), Which::Id(id), once.as_ref()).await?;
     Ok(Json(dispatch.into()))
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::view::{DispatchView, answer};
 use crate::dispatch::{Acquire, Acquired, Place};
 use crate::http::auth::By;
-use crate::http::extract::JsonBody;
 use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
+use crate::http::idempotency::KeyedJson;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
@@ -37,9 +37,11 @@ struct Answer {
 pub(in crate::http) async fn create(
     State(app): State<App>,
     By(caller): By,
-    JsonBody(request): JsonBody<Request>,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings, caller.tenant())).await?;
+    let acquire = request.into_acquire(&app.settings, caller.tenant());
+    let acquire = acquire.once(|place| key.once(&caller, "dispatches", place));
+    let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(acquired))
 }
 
@@ -50,6 +52,7 @@ impl Request {
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
+            once: None,
         }
     }
 }

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use super::view::DispatchView;
 use crate::dispatch::{TtlChange, Which};
 use crate::http::auth::By;
-use crate::http::extract::{IdInPath, JsonBody};
+use crate::http::extract::IdInPath;
 use crate::http::fields::{TtlSeconds, nullable};
+use crate::http::idempotency::KeyedJson;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
@@ -27,9 +28,10 @@ pub(in crate::http) async fn ttl(
     State(app): State<App>,
     By(caller): By,
     IdInPath(id): IdInPath,
-    JsonBody(change): JsonBody<Change>,
+    KeyedJson(change, key): KeyedJson<Change>,
 ) -> Result<Response, Problem> {
-    let dispatch = app.dispatches.change_ttl(caller.tenant(), Which::Id(id), change.into()).await?;
+    let once = key.once(&caller, "ttl", &id.to_string());
+    let dispatch = app.dispatches.change_ttl(caller.tenant(), Which::Id(id), change.into(), once.as_ref()).await?;
     Ok(noted(Json(DispatchView::from(dispatch)).into_response()))
 }
 

@@ -10,8 +10,8 @@ use super::page;
 use crate::access::Caller;
 use crate::dispatch::{Acquire, Acquired};
 use crate::http::auth::By;
-use crate::http::extract::JsonBody;
 use crate::http::fields::{AgentName, PageRoomName};
+use crate::http::idempotency::KeyedJson;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
@@ -63,9 +63,11 @@ struct Answer {
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
     By(caller): By,
-    JsonBody(request): JsonBody<Request>,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings, &caller)?).await?;
+    let acquire = request.into_acquire(&app.settings, &caller)?;
+    let acquire = acquire.once(|place| key.once(&caller, "dispatch-agent", place));
+    let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(&acquired))
 }
 
@@ -77,6 +79,7 @@ impl Request {
             metadata: page.into_json()?,
             ttl_seconds: None,
             patience: settings.creation_budget,
+            once: None,
         })
     }
 }

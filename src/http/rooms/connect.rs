@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::dispatch::{Acquire, Place};
 use crate::http::auth::By;
 use crate::http::dispatches::view::{DispatchView, answer};
-use crate::http::extract::JsonBody;
 use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
+use crate::http::idempotency::KeyedJson;
 use crate::http::livekit::door::JoinRequest;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
@@ -43,7 +43,7 @@ struct Answer<'a> {
 pub(in crate::http) async fn connect(
     State(app): State<App>,
     By(caller): By,
-    JsonBody(request): JsonBody<Request>,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let livekit = app.livekit()?;
     let identity = request.identity.as_ref().map_or_else(new_identity, |identity| identity.0.as_str().to_owned());
@@ -54,6 +54,7 @@ pub(in crate::http) async fn connect(
     let join = JoinRequest { room: &acquire.place.provider_room(), identity: &identity, name: name.as_deref() };
     let token = livekit.join_token(join).map_err(Problem::internal)?;
 
+    let acquire = acquire.once(|place| key.once(&caller, "connect", place));
     let (status, dispatch) = answer(app.dispatches.acquire(acquire).await?);
     let reused = status == StatusCode::OK;
     let answer = Answer { url: livekit.public_url(), token, identity: &identity, dispatch: dispatch.into(), reused };
@@ -69,6 +70,7 @@ impl Request {
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
+            once: None,
         }
     }
 }

@@ -408,3 +408,17 @@ async fn a_room_that_reads_as_another_tenants_is_refused_wherever_one_is_made() 
     let joined: Value = joined.json().await.unwrap();
     assert_eq!((&joined["token"], &joined["dispatch"]["room"]), (&json!("page.acme::lobby"), &json!("lobby")));
 }
+
+#[tokio::test]
+async fn an_idempotency_key_is_its_callers_alone() {
+    let running = running().await;
+    let (ann, bob) = (key_of(&running, &["dispatch"], None).await, key_of(&running, &["dispatch"], None).await);
+    let ask = async |caller: &str, metadata: &str| {
+        let body = json!({"room": "lobby", "agent": "guide", "metadata": metadata});
+        let request = running.bare("POST", "/v1/dispatches").bearer_auth(caller).header("idempotency-key", "k");
+        request.json(&body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((ask(&ann, "a").await, ask(&ann, "a").await), (201, 201), "sent again, answered alike");
+    assert_eq!(ask(&ann, "another").await, 422);
+    assert_eq!(ask(&bob, "another").await, 200, "what is his is not answered with hers");
+}

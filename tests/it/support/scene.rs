@@ -171,7 +171,7 @@ impl Scene {
     }
 
     pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", rules).await.expect("an answer").expect("it may be made")
+        self.store.acquire(&self.place, "", rules, None).await.expect("an answer").expect("it may be made")
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
@@ -181,6 +181,7 @@ impl Scene {
             agent_token: record.dispatch.token,
             adopted: false,
             join_deadline: JOIN_DEADLINE,
+            once: None,
         };
         self.store.commit(&record.dispatch.place, record.dispatch.token, &commit).await
     }
@@ -295,6 +296,7 @@ impl Scene {
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
                 "habit" => ("hash", 604_800),
+                "once" => ("hash", 86_400),
                 "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
@@ -323,7 +325,7 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
-        let shared = [lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
+        let shared = [lua("idempotency.lua"), lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
