@@ -144,7 +144,8 @@ async fn a_notice_of_the_provider_reaches_its_tenants_room_alone() {
         let asked = Acquire { place, ..ask("lobby") };
         assert!(!unpack(dispatches.acquire(asked).await.expect("an answer")).1, "two tenants, two dispatches");
     }
-    for (room, at) in [("acme::lobby", 1), ("default::lobby", 2), ("other::lobby", 3)] {
+    let (seconds, _): (i64, i64) = redis.run(&["TIME"]).await;
+    for (room, at) in [("acme::lobby", seconds), ("default::lobby", seconds + 1), ("other::lobby", seconds + 2)] {
         let person = Person { sid: format!("PA_{at}"), joined_at_seconds: at };
         let notice = RoomNotice {
             event_id: format!("EV_{at}"),
