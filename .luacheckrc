@@ -15,6 +15,8 @@ read_globals = {
   "keys_of", "split_key", "tombstone_key", "load", "flatten", "settle", "provider_due", "is_too_old", "move", "add_event", "hint",
   "save", "claim", "unclaim", "holds_claim", "is_claimed", "bury", "rename", "begin_anew", "forget", "arm", "note_activity", "follow_people", "check_types", "load_due",
   "has_agent", "members_of",
+  -- lua/key/shared.lua, prepended to those that change API keys
+  "REMEMBERED_SECONDS", "load_key", "add_key_event",
   -- lua/dispatch/rules.lua, after it
   "PEOPLE_MAX", "LIST_LAG_MS", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",

@@ -12,12 +12,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
-use crate::http::{
-    ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router,
-};
+use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::name::Name;
 use crate::provider::Provider;
@@ -104,9 +103,10 @@ impl Replica {
         let stop_leading = shutdown.stopping();
         let (background, _) =
             background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
+        let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
-            api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
+            access: Access::new(store.clone(), key),
             metrics: Arc::clone(&metrics),
             readiness: readiness(&store),
             shutdown: shutdown.clone(),
@@ -205,10 +205,10 @@ fn readiness(store: &Store) -> Readiness {
 
 fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
     let Provider::LiveKit(livekit) = provider else { return None };
-    let (receiving, minting) = (livekit.clone(), livekit.clone());
+    let (receiving, minting, reading) = (livekit.clone(), livekit.clone(), livekit.clone());
     let dispatch = &config.dispatch;
     let timeouts = room_timeouts(dispatch.ttl_bounds().map_or(dispatch.ttl_seconds, |(_, longest)| longest));
-    Some(LiveKitDoor::new(
+    let door = LiveKitDoor::new(
         livekit.url(),
         move |authorization, body| {
             receiving.receive(authorization, body).map_err(|error| match error {
@@ -221,7 +221,8 @@ fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
                 .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
                 .map_err(|error| error.to_string())
         },
-    ))
+    );
+    Some(door.with_pages(move |token| reading.room_of_page(token)))
 }
 
 /// As many as the settings allow, and as the process may open files for.
@@ -237,8 +238,10 @@ fn connections_max(config: &Config) -> usize {
 
 fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
     let default_agent = config.dispatch.default_agent.clone().unwrap_or_else(|| "agent".to_owned());
+    let page_agents: Result<Vec<Name>, _> = config.dispatch.page_agents.iter().map(Name::strict).collect();
     Ok(HttpSettings {
         default_agent: Name::strict(default_agent).context("dispatch.default_agent")?,
+        page_agents: page_agents.context("dispatch.page_agents")?,
         creation_budget: config.dispatch.creation_budget(),
         page_patience: PAGE_PATIENCE,
         request_timeout: config.server.http_request_timeout(),

@@ -1,10 +1,12 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
+pub mod access;
 pub mod app;
 pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod cursor;
 pub mod dispatch;
 pub mod http;
 pub mod id;

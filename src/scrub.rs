@@ -68,7 +68,8 @@ pub fn masked(text: &str) -> Cow<'_, str> {
 
 /// Whether [`masked`] has to look closely. Quick: it runs on every line of the log.
 pub(crate) fn may_hold_a_secret(text: &[u8]) -> bool {
-    text.windows(3).any(|three| matches!(three, b"eyJ" | b"gat" | b"://") || three.eq_ignore_ascii_case(b"rer"))
+    text.windows(3)
+        .any(|three| matches!(three, b"eyJ" | b"gat" | b"grk" | b"://") || three.eq_ignore_ascii_case(b"rer"))
 }
 
 /// Of a secret at the start of the text: how much of it may be told, and how long it is with that.
@@ -76,6 +77,12 @@ fn secret_at(text: &str) -> Option<(usize, usize)> {
     if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
         let length = run(text, is_of_token);
         return (length >= PIECE_CHARS_MIN).then_some((0, length));
+    }
+    if text.starts_with("grk_") {
+        // The id of an API key may be told; what follows its point may not.
+        let length = run(text, is_of_token);
+        let id = text[..length].find('.').map(|point| point + 1);
+        return id.filter(|&id| id < length).map(|id| (id, length));
     }
     if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
         let length = run(&text[7..], |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '`' | ',' | '<'));

@@ -28,6 +28,8 @@ pub(super) enum Rule {
     SecretToken,
     /// A name of letters, digits, `_`, `.` and `-`.
     Name,
+    /// A list of such names; in a variable, with commas.
+    Names,
     /// Directives for the log.
     Filter,
     /// A list of origins, or `*` alone; with commas between them in a variable.
@@ -64,6 +66,7 @@ const RULES: &[(&str, Rule)] = &[
     ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
     ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
     ("dispatch.default_agent", Rule::Name),
+    ("dispatch.page_agents", Rule::Names),
     ("dispatch.ttl_seconds", TTL),
     ("dispatch.cleanup_interval_ms", Rule::Whole(10, 3_600_000)),
     ("dispatch.liveness_window_ms", Rule::Whole(100, 600_000)),
@@ -152,6 +155,7 @@ impl Rule {
                 let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
                 origins.map(toml::Value::from).collect::<Vec<_>>().into()
             }
+            Self::Names => text.split(',').map(|name| toml::Value::from(name.trim())).collect::<Vec<_>>().into(),
             Self::Switch => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Boolean),
             _ => toml::Value::from(text),
         }
@@ -168,9 +172,12 @@ impl Rule {
         if let Self::Origins = self {
             return value.as_array().is_some_and(|origins| are_origins(origins));
         }
+        if let (Self::Names, Some(names)) = (self, value.as_array()) {
+            return names.iter().all(|name| Self::Name.allows(name));
+        }
         let Some(text) = value.as_str() else { return false };
         match self {
-            Self::Whole(..) | Self::Switch | Self::Origins | Self::Agents => false,
+            Self::Whole(..) | Self::Switch | Self::Origins | Self::Names | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
             Self::Url(starts) | Self::SecretUrl(starts) => {
@@ -193,6 +200,7 @@ impl Rule {
             Self::Url(starts) | Self::SecretUrl(starts) => format!("an address that starts with {}", starts.join(", ")),
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
+            Self::Names => format!("a list of names, each {}", Self::Name.wants(key)),
             Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
             Self::Origins => {
                 "origins such as https://app.example.com, in small letters and without a path, or * alone".to_owned()

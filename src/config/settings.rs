@@ -92,6 +92,9 @@ pub struct Dispatch {
     /// The agent of callers that name none.
     #[config(env = "GREENROOM_DEFAULT_AGENT")]
     pub default_agent: Option<String>,
+    /// The agents that pages may ask for besides the default one.
+    #[config(env = "GREENROOM_DISPATCH_PAGE_AGENTS")]
+    pub page_agents: Vec<String>,
     /// How long a dispatch outlives its creation or the last person.
     #[config(env = "AGENT_TTL_SECONDS")]
     pub ttl_seconds: u32,

@@ -158,10 +158,9 @@ impl Making<'_> {
     async fn try_once(&self) -> Result<Dispatch, TryError> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
-        let room = place.room.as_str();
         let timeouts = room_timeouts(record.ttl_seconds_max);
-        core.ensure_room(room, timeouts).await?;
-        let look = core.look(room, true).await?;
+        core.ensure_room(place, timeouts).await?;
+        let look = core.look(place, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
@@ -189,7 +188,7 @@ impl Making<'_> {
     /// what may have come of it. The live dispatch of the place is left alone.
     async fn remove_own(&self) {
         let place = &self.record.dispatch.place;
-        let Ok(look) = self.core.look(place.room.as_str(), true).await else { return };
+        let Ok(look) = self.core.look(place, true).await else { return };
         let token = Some(self.record.dispatch.token);
         for found in look.dispatches.iter().flatten() {
             if self.is_own(found) && self.agent_token(found) == token {

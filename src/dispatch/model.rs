@@ -346,6 +346,9 @@ pub enum DispatchError {
         /// After how long to try again.
         retry_after: Duration,
     },
+    /// A room of the default tenant whose name reads as another tenant's.
+    #[error("the room's name is reserved")]
+    ReservedRoom,
     /// The cursor is not one of ours.
     #[error("not a cursor of this list")]
     BadCursor,

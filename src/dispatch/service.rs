@@ -15,7 +15,7 @@ use super::token::TokenMint;
 use super::waiting::Waiting;
 use super::{
     Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
-    Which, failure, listing,
+    Which, failure, listing, room_of,
 };
 use crate::idempotency::Once;
 use crate::name::Name;
@@ -116,6 +116,7 @@ impl Dispatches {
     }
 
     async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
+        request.place.check()?;
         let deadline = Instant::now() + request.patience;
         let mut pending = None;
         while pending.is_none() || Instant::now() < deadline {
@@ -330,9 +331,8 @@ impl Dispatches {
 
     /// Takes in a provider's webhook.
     pub async fn notice(&self, notice: RoomNotice) -> Result<(), DispatchError> {
-        // A room whose name we would not take is none of ours.
-        let Ok(room) = Name::room(notice.room.as_str()) else { return Ok(()) };
-        let tenant = Name::default_tenant();
+        // A room whose name we would not give is none of ours.
+        let Some((tenant, room)) = room_of(&notice.room) else { return Ok(()) };
         self.store.notice(&tenant, &room, &notice, self.settings.heartbeat_believed).await?;
         Ok(())
     }

@@ -42,10 +42,9 @@ impl Core {
     /// lives: a dispatch that is made anew goes on under that id.
     pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
         let dispatch = &record.dispatch;
-        let room = dispatch.place.room.as_str();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let lost = CancellationToken::new();
-        let look = match self.under_claim(record, &lost, Box::pin(self.look(room, true))).await {
+        let look = match self.under_claim(record, &lost, Box::pin(self.look(&dispatch.place, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -87,7 +86,6 @@ impl Core {
     /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
     /// listed yet). What fails here is met again at the next look.
     async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
-        let room = place.room.as_str();
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
@@ -96,7 +94,7 @@ impl Core {
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
-            let removed = self.remove_agent(room, &other.identity).await;
+            let removed = self.remove_agent(place, &other.identity).await;
             tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
@@ -131,7 +129,7 @@ impl Core {
 
     async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
         let place = &record.dispatch.place;
-        let look = self.look(place.room.as_str(), true).await?;
+        let look = self.look(place, true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             self.remove(place, &found.id).await?;
         }

@@ -11,7 +11,8 @@ use serde_json::error::Category;
 
 use super::problem::{Code, Problem};
 use super::state::App;
-use crate::id::DispatchId;
+use crate::access::AccessError;
+use crate::id::{DispatchId, KeyId};
 use crate::scrub;
 
 /// The longest explanation of a refusal, in characters: it repeats what the caller sent.
@@ -156,6 +157,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IdInPath {
         let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
         let id = text.parse().map_err(|_| Problem::new(Code::DispatchNotFound, "there is no dispatch of that id"))?;
         Ok(Self(id))
+    }
+}
+
+/// The id of an API key in the path. What is no id names no key.
+#[derive(Debug)]
+pub(super) struct KeyIdInPath(pub(super) KeyId);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyIdInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| AccessError::NotFound.into())
     }
 }
 

@@ -12,6 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use super::extract::{RawBody, parse_json};
 use super::problem::{Code, Problem};
 use super::state::App;
+use crate::access::Caller;
 use crate::idempotency::Once;
 
 /// The header's name.
@@ -25,8 +26,8 @@ pub(super) struct RequestKey(Option<(String, Vec<u8>)>);
 
 impl RequestKey {
     /// What the store is to do once. `thing` is what the request concerns.
-    pub(super) fn once(&self, caller: &str, route: &str, thing: &str) -> Option<Once> {
-        self.0.as_ref().map(|(key, body)| Once::new(caller, route, thing, key, body))
+    pub(super) fn once(&self, caller: &Caller, route: &str, thing: &str) -> Option<Once> {
+        self.0.as_ref().map(|(key, body)| Once::new(&caller.id().to_string(), route, thing, key, body))
     }
 
     fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
@@ -95,8 +96,9 @@ mod tests {
             let headers = values.iter().map(|value| ("idempotency-key".parse().unwrap(), value.parse().unwrap()));
             RequestKey::read(&headers.collect::<HeaderMap>(), b"")
         };
-        assert!(read(&[]).unwrap().once("a", "r", "t").is_none());
-        assert!(read(&["8e03978e-40d5-43dd"]).unwrap().once("a", "r", "t").is_some());
+        let caller = Caller::root(crate::access::CallerId::Settings);
+        assert!(read(&[]).unwrap().once(&caller, "r", "t").is_none());
+        assert!(read(&["8e03978e-40d5-43dd"]).unwrap().once(&caller, "r", "t").is_some());
         assert!(read(&[&"k".repeat(255)]).is_ok());
         for bad in [vec![""], vec!["a", "a"], vec!["a", "b"]] {
             assert_eq!(read(&bad).unwrap_err().code, Code::MalformedRequest, "{bad:?}");

@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use super::problem_catalogue::Code;
+use crate::access::AccessError;
 use crate::dispatch::DispatchError;
 use crate::provider::ProviderError;
 
@@ -193,11 +194,28 @@ impl From<DispatchError> for Problem {
             DispatchError::Timeout { retry_after } => {
                 Self::new(Code::Timeout, "nothing was decided in time; it may be soon").retry_after(retry_after)
             }
+            DispatchError::ReservedRoom => Self::new(
+                Code::InvalidRequest,
+                "a room's name must not begin with letters, digits, '_', '.' or '-' and then '::'",
+            ),
             DispatchError::BadCursor => Self::new(Code::BadCursor, "the cursor is not one of this list"),
             DispatchError::StoreUnavailable { detail } => {
                 Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)
             }
             DispatchError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unauthorized => Self::new(Code::Unauthorized, "the API key is missing or wrong"),
+            AccessError::Forbidden => Self::new(Code::Forbidden, "the key is bound to another tenant"),
+            AccessError::NotFound => Self::new(Code::KeyNotFound, "there is no API key of that id"),
+            AccessError::BadCursor => DispatchError::BadCursor.into(),
+            AccessError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            AccessError::Internal { detail } => Self::internal(detail),
         }
     }
 }

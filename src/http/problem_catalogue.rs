@@ -67,6 +67,10 @@ catalogue! {
     Unauthorized: "unauthorized", UNAUTHORIZED, NEVER, "A key is needed", NO_ACCESS,
     ["Send `Authorization: Bearer <key>` with the API key of this service."];
 
+    Forbidden: "forbidden", FORBIDDEN, NEVER, "Not allowed to this caller", NO_ACCESS,
+    ["Use a key with the scope that the route needs: the API reference lists it.",
+     "A page's token is good for its own room, and for the agents that pages may ask for."];
+
     BadToken: "bad_token", UNAUTHORIZED, NEVER, "The token is not valid for this dispatch", NO_ACCESS,
     ["Report with the id and the token from the attributes of the agent's own job."];
 
@@ -78,6 +82,9 @@ catalogue! {
 
     DispatchNotFound: "dispatch_not_found", NOT_FOUND, NEVER, "No such dispatch", GONE,
     ["It may have ended: `GET /v1/rooms/{room}/explain` says what happened in its room."];
+
+    KeyNotFound: "key_not_found", NOT_FOUND, NEVER, "No such API key", OUR_REQUEST,
+    ["`GET /v1/keys` lists those that there are."];
 
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];

@@ -6,12 +6,14 @@ use axum::routing::MethodRouter;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
+use super::auth::Access::{self, Key, KeyOrPage, Open};
+use super::auth::Needs;
 use super::problem::Form::{self, Kept, Problem};
-use super::shell::Access::{self, Key, Open};
 use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, livekit, operation, rooms, shell};
+use super::{agents, cors, dispatches, keys, livekit, operation, rooms, shell};
+use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
@@ -35,6 +37,28 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Who may call a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteAccess {
+    /// The route, as in `/v1/dispatches/{id}`.
+    pub template: &'static str,
+    /// The scopes for `GET` and `HEAD`, and those for every other method, of which one is enough; none where the
+    /// route is open, or checks its callers itself.
+    pub scopes: Option<(Scopes, Scopes)>,
+    /// Whether a page with a LiveKit token for its room may call it, too.
+    pub is_for_pages: bool,
+}
+
+/// Who may call which route.
+pub fn route_access() -> Vec<RouteAccess> {
+    let told = |Route { template, access, .. }: Route| match access {
+        Open => RouteAccess { template, scopes: None, is_for_pages: false },
+        Key(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: false },
+        KeyOrPage(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: true },
+    };
+    table().into_iter().map(told).collect()
+}
+
 /// A route with its handlers, and what these say of themselves for the document.
 pub(super) struct Route {
     pub(super) template: &'static str,
@@ -44,6 +68,12 @@ pub(super) struct Route {
     pub(super) methods: UtoipaMethodRouter<App>,
 }
 
+/// Dispatches: who may read looks, who may dispatch does both.
+const DISPATCH: Needs =
+    Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Keys are for administrators, also to look at.
+const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
+
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Route> {
@@ -52,19 +82,22 @@ pub(super) fn table() -> Vec<Route> {
     use operation::{docs, healthz, metrics, openapi, readyz};
     use rooms::{connect, explain};
     vec![
-        route("/v1/dispatches", Key, Waits, Problem, routes!(create::create, list::list, end_of_room::end_of_room)),
-        route("/v1/dispatches/{id}", Key, Waits, Problem, routes!(get::get, end::end)),
-        route("/v1/dispatches/{id}/activity", Key, Prompt, Problem, routes!(activity::activity)),
+        route("/v1/dispatches", Key(DISPATCH), Waits, Problem, routes!(create::create, list::list, end_of_room::end_of_room)),
+        route("/v1/dispatches/{id}", Key(DISPATCH), Waits, Problem, routes!(get::get, end::end)),
+        route("/v1/dispatches/{id}/activity", Key(DISPATCH), Prompt, Problem, routes!(activity::activity)),
         route("/v1/dispatches/{id}/alive", Open, Prompt, Problem, routes!(alive::alive)),
-        route("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, routes!(ttl::ttl)),
-        route("/v1/connect", Key, Waits, Problem, routes!(connect::connect)),
-        route("/v1/agents/{agent}", Key, Prompt, Problem, routes!(agents::get::get)),
-        route("/v1/agents/{agent}/drain", Key, Prompt, Problem, routes!(agents::drain::drain)),
-        route("/v1/agents/{agent}/undrain", Key, Prompt, Problem, routes!(agents::undrain::undrain)),
-        route("/v1/rooms/{room}/explain", Key, Prompt, Problem, routes!(explain::explain)),
+        route("/v1/dispatches/{id}/ttl", Key(DISPATCH), Prompt, Problem, routes!(ttl::ttl)),
+        route("/v1/connect", Key(DISPATCH), Waits, Problem, routes!(connect::connect)),
+        route("/v1/agents/{agent}", Key(DISPATCH), Prompt, Problem, routes!(agents::get::get)),
+        route("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, routes!(agents::drain::drain)),
+        route("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, routes!(agents::undrain::undrain)),
+        route("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, routes!(explain::explain)),
 
-        route("/api/livekit/dispatch-agent", Key, Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
-        route("/api/livekit/agent-status", Key, Prompt, Kept, routes!(agent_status::agent_status)),
+        route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
+        route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),
+
+        route("/api/livekit/dispatch-agent", KeyOrPage(DISPATCH), Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
+        route("/api/livekit/agent-status", KeyOrPage(DISPATCH), Prompt, Kept, routes!(agent_status::agent_status)),
         route("/api/livekit/webhook", Open, Prompt, Problem, routes!(webhook::webhook)),
 
         route("/healthz", Open, Prompt, Problem, routes!(healthz::healthz)),

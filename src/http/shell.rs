@@ -1,4 +1,4 @@
-//! What surrounds every handler: the request's id, the key, the deadline, metrics, the access
+//! What surrounds every handler: the request's id, the caller, the deadline, metrics, the access
 //! log, and the last word on every failure. One function instead of a stack of layers, for the
 //! order matters and the reuse path has to be cheap.
 
@@ -14,20 +14,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
+use super::auth::{Access, admit};
 use super::problem::{Code, Form, Problem};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::HttpLabels;
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Who has the API key.
-    Key,
-    /// Anybody; the handler may check its callers itself.
-    Open,
-}
 
 /// How long a route may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,17 +66,15 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     // Two hosts, and a body whose end is told in pieces, is where smuggling begins: nothing follows it.
     let last = !one_host || request.headers().contains_key(TRANSFER_ENCODING);
 
-    let response = if !one_host {
-        Problem::new(Code::MalformedRequest, "a request has one Host header").into_response()
-    } else if spec.access == Access::Key && !app.api_key.admits(request.headers()) {
-        Problem::new(Code::Unauthorized, "the API key is missing or wrong").into_response()
+    let deadline = match spec.patience {
+        Patience::Prompt => app.settings.request_timeout,
+        Patience::Waits => app.settings.patient_timeout(),
+    };
+    let span = tracing::info_span!("request", request_id = id.as_str());
+    let response = if one_host {
+        in_time(deadline, &app.metrics, admitted(&app, spec.access, request, next)).instrument(span).await
     } else {
-        let deadline = match spec.patience {
-            Patience::Prompt => app.settings.request_timeout,
-            Patience::Waits => app.settings.patient_timeout(),
-        };
-        let span = tracing::info_span!("request", request_id = id.as_str());
-        in_time(deadline, &app.metrics, next.run(request)).instrument(span).await
+        Problem::new(Code::MalformedRequest, "a request has one Host header").into_response()
     };
 
     let exchange = Exchange { metrics: &app.metrics, id: &id, spec: &spec, method, took: started.elapsed() };
@@ -107,6 +97,19 @@ fn has_one_host(request: &Request) -> bool {
     match request.headers().get_all(HOST).iter().count() {
         0 => request.version() < Version::HTTP_11,
         hosts => hosts == 1,
+    }
+}
+
+/// The handler's answer to a caller to whom the route is open.
+async fn admitted(app: &App, access: Access, mut request: Request, next: Next) -> Response {
+    match admit(app, access, request.method(), request.headers()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
     }
 }
 

@@ -17,6 +17,7 @@ const DISPATCH: &str = concat!(
     "\n",
     include_str!("../../lua/dispatch/rules.lua")
 );
+const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.
 #[derive(Debug)]
@@ -88,6 +89,10 @@ scripts! {
     REAP_PROVIDER = DISPATCH, "reap/provider.lua";
     REAP_BEAT = DISPATCH, "reap/beat.lua";
     REAP_STORE = DISPATCH, "reap/store.lua";
+    KEY_CREATE = KEY, "key/create.lua";
+    KEY_REVOKE = KEY, "key/revoke.lua";
+    KEY_GET = "", "key/get.lua";
+    KEY_PAGE = "", "key/page.lua";
     AGENT_DRAIN = ONCE, "agent/drain.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";

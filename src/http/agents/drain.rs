@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::view::{AgentView, change};
+use crate::http::auth::By;
 use crate::http::extract::InPath;
 use crate::http::fields::AgentName;
 use crate::http::idempotency::RequestKey;
@@ -21,8 +22,9 @@ refusals!(StoreUnavailable);
     responses((status = 200, description = "The agent as it is now.", body = AgentView), Refusals))]
 pub(in crate::http) async fn drain(
     State(app): State<App>,
+    By(caller): By,
     InPath(AgentName(agent)): InPath<AgentName>,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    change(&app, &agent, true, &key).await
+    change(&app, &caller, &agent, true, &key).await
 }

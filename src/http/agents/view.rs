@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::dispatch::AgentStatus;
 use crate::http::fields::{AgentName, Timestamp};
 use crate::http::idempotency::RequestKey;
@@ -37,8 +38,14 @@ impl From<AgentStatus> for AgentView {
 }
 
 /// Drains the agent, or takes that back.
-pub(super) async fn change(app: &App, agent: &Name, drains: bool, key: &RequestKey) -> Result<Response, Problem> {
-    let once = key.once("key", if drains { "drain" } else { "undrain" }, agent.as_str());
-    let status = app.dispatches.drain_agent(&Name::default_tenant(), agent, drains, once.as_ref()).await?;
+pub(super) async fn change(
+    app: &App,
+    caller: &Caller,
+    agent: &Name,
+    drains: bool,
+    key: &RequestKey,
+) -> Result<Response, Problem> {
+    let once = key.once(caller, if drains { "drain" } else { "undrain" }, agent.as_str());
+    let status = app.dispatches.drain_agent(caller.tenant(), agent, drains, once.as_ref()).await?;
     Ok(noted(Json(AgentView::from(status)).into_response()))
 }

@@ -5,13 +5,13 @@ use axum::extract::State;
 
 use super::view::DispatchView;
 use crate::dispatch::Which;
+use crate::http::auth::By;
 use crate::http::extract::IdInPath;
 use crate::http::idempotency::RequestKey;
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::id::DispatchId;
-use crate::name::Name;
 
 refusals!(DispatchNotFound, DispatchEnding, StoreUnavailable);
 
@@ -23,10 +23,11 @@ refusals!(DispatchNotFound, DispatchEnding, StoreUnavailable);
     responses((status = 200, description = "The dispatch, touched.", body = DispatchView), Refusals))]
 pub(in crate::http) async fn activity(
     State(app): State<App>,
+    By(caller): By,
     IdInPath(id): IdInPath,
     key: RequestKey,
 ) -> Result<Json<DispatchView>, Problem> {
-    let once = key.once("key", "activity", &id.to_string());
-    let dispatch = app.dispatches.touch(&Name::default_tenant(), Which::Id(id), once.as_ref()).await?;
+    let once = key.once(&caller, "activity", &id.to_string());
+    let dispatch = app.dispatches.touch(caller.tenant(), Which::Id(id), once.as_ref()).await?;
     Ok(Json(dispatch.into()))
 }

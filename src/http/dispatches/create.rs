@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::view::{DispatchView, answer};
 use crate::dispatch::{Acquire, Acquired, Place};
+use crate::http::auth::By;
 use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
@@ -57,17 +58,19 @@ refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, Provi
     ))]
 pub(in crate::http) async fn create(
     State(app): State<App>,
+    By(caller): By,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquire = request.into_acquire(&app.settings).once(|place| key.once("key", "dispatches", place));
+    let acquire = request.into_acquire(&app.settings, caller.tenant());
+    let acquire = acquire.once(|place| key.once(&caller, "dispatches", place));
     let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(acquired))
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Acquire {
+    fn into_acquire(self, settings: &HttpSettings, tenant: &Name) -> Acquire {
         Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room.0, agent: self.agent.0 },
+            place: Place { tenant: tenant.clone(), room: self.room.0, agent: self.agent.0 },
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
@@ -98,13 +101,14 @@ mod tests {
     fn a_request_becomes_a_wish_of_the_domain() {
         let settings = HttpSettings::new(Name::strict("default-agent").unwrap());
         let full = json!({"room": "lobby", "agent": "voice", "metadata": "{\"a\":1}", "ttl_seconds": 60});
-        let acquire = read(full).unwrap().into_acquire(&settings);
+        let acquire = read(full).unwrap().into_acquire(&settings, &Name::tenant("acme").unwrap());
         assert_eq!((acquire.place.room.as_str(), acquire.place.agent.as_str()), ("lobby", "voice"));
-        assert_eq!(acquire.place.tenant, Name::default_tenant());
+        assert_eq!(acquire.place.tenant.as_str(), "acme");
         assert_eq!((acquire.metadata.as_str(), acquire.ttl_seconds), ("{\"a\":1}", Some(60)));
         assert_eq!(acquire.patience, settings.page_patience);
 
-        let least = read(json!({"room": "lobby", "agent": "voice"})).unwrap().into_acquire(&settings);
+        let least = json!({"room": "lobby", "agent": "voice"});
+        let least = read(least).unwrap().into_acquire(&settings, &Name::default_tenant());
         assert_eq!((least.metadata.as_str(), least.ttl_seconds), ("", None));
     }
 

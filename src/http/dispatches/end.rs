@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::view::DispatchView;
 use crate::dispatch::Which;
+use crate::http::auth::By;
 use crate::http::extract::IdInPath;
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
 use crate::id::DispatchId;
-use crate::name::Name;
 
 refusals!(ObserveOnly, DispatchNotFound, ProviderRejected, ProviderUnavailable, StoreUnavailable);
 
@@ -23,7 +23,11 @@ refusals!(ObserveOnly, DispatchNotFound, ProviderRejected, ProviderUnavailable, 
 #[utoipa::path(delete, path = "/v1/dispatches/{id}", operation_id = "endDispatch", tag = "dispatches",
     params(("id" = DispatchId, Path, description = "The dispatch.")),
     responses((status = 200, description = "The dispatch as it was while it ended.", body = DispatchView), Refusals))]
-pub(in crate::http) async fn end(State(app): State<App>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
-    let ended = app.dispatches.end(&Name::default_tenant(), Which::Id(id)).await?;
+pub(in crate::http) async fn end(
+    State(app): State<App>,
+    By(caller): By,
+    IdInPath(id): IdInPath,
+) -> Result<Response, Problem> {
+    let ended = app.dispatches.end(caller.tenant(), Which::Id(id)).await?;
     Ok(noted(Json(DispatchView::from(ended)).into_response()))
 }

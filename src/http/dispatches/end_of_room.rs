@@ -8,13 +8,13 @@ use utoipa::IntoParams;
 
 use super::view::DispatchesView;
 use crate::dispatch::{DispatchError, Place, Which};
+use crate::http::auth::By;
 use crate::http::extract::Query;
 use crate::http::fields::{AgentName, RoomName};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
-use crate::name::Name;
 
 /// Which ones. The room is required: nothing ends every dispatch at once by mistake.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,15 +37,16 @@ refusals!(ObserveOnly, DispatchNotFound, ProviderRejected, ProviderUnavailable, 
     responses((status = 200, description = "The dispatches as they were while they ended.", body = DispatchesView), Refusals))]
 pub(in crate::http) async fn end_of_room(
     State(app): State<App>,
+    By(caller): By,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let tenant = Name::default_tenant();
+    let tenant = caller.tenant();
     let room = filter.room.0;
     let ended = match filter.agent {
-        None => app.dispatches.end_room(&tenant, &room).await?,
+        None => app.dispatches.end_room(tenant, &room).await?,
         Some(AgentName(agent)) => {
             let place = Place { tenant: tenant.clone(), room, agent };
-            vec![app.dispatches.end(&tenant, Which::Place(place)).await?]
+            vec![app.dispatches.end(tenant, Which::Place(place)).await?]
         }
     };
     if ended.is_empty() {

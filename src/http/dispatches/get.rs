@@ -5,12 +5,12 @@ use axum::extract::State;
 
 use super::view::DispatchView;
 use crate::dispatch::Which;
+use crate::http::auth::By;
 use crate::http::extract::IdInPath;
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::id::DispatchId;
-use crate::name::Name;
 
 refusals!(DispatchNotFound, StoreUnavailable);
 
@@ -20,8 +20,9 @@ refusals!(DispatchNotFound, StoreUnavailable);
     responses((status = 200, description = "The dispatch.", body = DispatchView), Refusals))]
 pub(in crate::http) async fn get(
     State(app): State<App>,
+    By(caller): By,
     IdInPath(id): IdInPath,
 ) -> Result<Json<DispatchView>, Problem> {
-    let dispatch = app.dispatches.get(&Name::default_tenant(), Which::Id(id)).await?;
+    let dispatch = app.dispatches.get(caller.tenant(), Which::Id(id)).await?;
     Ok(Json(dispatch.into()))
 }

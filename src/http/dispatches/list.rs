@@ -7,12 +7,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::view::DispatchView;
 use crate::dispatch::{ListFilter, Page};
+use crate::http::auth::By;
 use crate::http::extract::Query;
 use crate::http::fields::{AgentName, RoomName, StateName};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::App;
-use crate::name::Name;
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
@@ -56,9 +56,10 @@ refusals!(BadCursor, StoreUnavailable);
     responses((status = 200, description = "A page.", body = Answer), Refusals))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
+    By(caller): By,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Answer>, Problem> {
-    let page = app.dispatches.list(&Name::default_tenant(), filter.try_into()?).await?;
+    let page = app.dispatches.list(caller.tenant(), filter.try_into()?).await?;
     Ok(Json(page.into()))
 }
 

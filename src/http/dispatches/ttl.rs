@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::view::DispatchView;
 use crate::dispatch::{TtlChange, Which};
+use crate::http::auth::By;
 use crate::http::extract::IdInPath;
 use crate::http::fields::{TtlSeconds, nullable};
 use crate::http::idempotency::{KeyedJson, RequestKey};
@@ -17,7 +18,6 @@ use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
 use crate::id::DispatchId;
-use crate::name::Name;
 
 /// The time to live as it shall be. The field is required: an empty object cancels nothing.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,12 +42,12 @@ refusals!(DispatchNotFound, DispatchEnding, StoreUnavailable);
     responses((status = 200, description = "The dispatch with its new time to live.", body = DispatchView), Refusals))]
 pub(in crate::http) async fn ttl(
     State(app): State<App>,
+    By(caller): By,
     IdInPath(id): IdInPath,
     KeyedJson(change, key): KeyedJson<Change>,
 ) -> Result<Response, Problem> {
-    let once = key.once("key", "ttl", &id.to_string());
-    let dispatch =
-        app.dispatches.change_ttl(&Name::default_tenant(), Which::Id(id), change.into(), once.as_ref()).await?;
+    let once = key.once(&caller, "ttl", &id.to_string());
+    let dispatch = app.dispatches.change_ttl(caller.tenant(), Which::Id(id), change.into(), once.as_ref()).await?;
     Ok(noted(Json(DispatchView::from(dispatch)).into_response()))
 }
 

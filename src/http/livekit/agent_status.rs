@@ -7,22 +7,23 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::dispatch::{Dispatch, DispatchError, Place, Which};
+use super::page;
+use crate::dispatch::{Dispatch, DispatchError, Which};
+use crate::http::auth::By;
 use crate::http::extract::Query;
-use crate::http::fields::{AgentName, RoomName, Timestamp};
+use crate::http::fields::{AgentName, PageRoomName, Timestamp};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::id::DispatchId;
-use crate::name::Name;
 
 /// Which room.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Filter {
-    /// The room.
-    room_name: RoomName,
+    /// The room, as LiveKit has it.
+    room_name: PageRoomName,
     /// The default agent of the service if not given.
     agent_name: Option<AgentName>,
 }
@@ -63,12 +64,11 @@ refusals!(StoreUnavailable);
     responses((status = 200, description = "Whether it has one, and since when.", body = Answer), Refusals))]
 pub(in crate::http) async fn agent_status(
     State(app): State<App>,
+    By(caller): By,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Answer>, Problem> {
-    let tenant = Name::default_tenant();
-    let agent = filter.agent_name.map_or_else(|| app.settings.default_agent.clone(), |agent| agent.0);
-    let place = Place { tenant: tenant.clone(), room: filter.room_name.0, agent };
-    Ok(Json(answer(app.dispatches.get(&tenant, Which::Place(place)).await)?))
+    let place = page::place(&caller, &app.settings, filter.room_name, filter.agent_name)?;
+    Ok(Json(answer(app.dispatches.get(caller.tenant(), Which::Place(place)).await)?))
 }
 
 fn answer(found: Result<Dispatch, DispatchError>) -> Result<Answer, Problem> {

@@ -9,8 +9,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use crate::dispatch::{Acquire, Acquired, Place};
-use crate::http::fields::{AgentName, RoomName};
+use super::page;
+use crate::access::Caller;
+use crate::dispatch::{Acquire, Acquired};
+use crate::http::auth::By;
+use crate::http::fields::{AgentName, PageRoomName, RoomName};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
@@ -24,7 +27,8 @@ use crate::name::Name;
 #[schema(as = PageRequest, example = json!({"roomName": "lobby", "timezone": "Europe/Zurich", "timezoneOffset": -60}))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Request {
-    room_name: RoomName,
+    /// The room, as LiveKit has it.
+    room_name: PageRoomName,
     /// The default agent of the service if not given.
     agent_name: Option<AgentName>,
     timezone: Option<Timezone>,
@@ -86,19 +90,20 @@ refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, Provi
     ))]
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
+    By(caller): By,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquire = request.into_acquire(&app.settings)?.once(|place| key.once("key", "dispatch-agent", place));
+    let acquire = request.into_acquire(&app.settings, &caller)?;
+    let acquire = acquire.once(|place| key.once(&caller, "dispatch-agent", place));
     let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(&acquired))
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Result<Acquire, Problem> {
-        let agent = self.agent_name.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
+    fn into_acquire(self, settings: &HttpSettings, caller: &Caller) -> Result<Acquire, Problem> {
         let page = PageMetadata { timezone: self.timezone, timezone_offset: self.timezone_offset };
         Ok(Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room_name.0, agent },
+            place: page::place(caller, settings, self.room_name, self.agent_name)?,
             metadata: page.into_json()?,
             ttl_seconds: None,
             patience: settings.creation_budget,
@@ -154,12 +159,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::access::CallerId;
     use crate::http::dispatches::view::tests::sample;
 
     fn acquire(body: serde_json::Value) -> Result<Acquire, String> {
         let settings = HttpSettings::new(Name::strict("concierge").unwrap());
         let request = serde_json::from_value::<Request>(body).map_err(|error| error.to_string())?;
-        Ok(request.into_acquire(&settings).unwrap())
+        let caller = Caller::root(CallerId::Settings);
+        Ok(request.into_acquire(&settings, &caller).unwrap())
     }
 
     #[test]

@@ -15,11 +15,11 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Components, Header, Object, Ref, RefOr, Schema};
 
+use super::auth::Access;
 use super::fields;
 use super::problem::{Document, Form, KeptFailure};
 use super::router::table;
-use super::shell::Access;
-use crate::id::DispatchId;
+use crate::id::{DispatchId, KeyId};
 
 /// What the agent's report carries.
 pub(in crate::http) const AGENT_TOKEN: &str = "AgentToken";
@@ -40,12 +40,14 @@ pub fn document() -> &'static str {
         (name = "dispatches", description = "The agents of rooms: at most one live agent of a name per room."),
         (name = "rooms", description = "Joining a room together with its agent, and why it has one or none."),
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
+        (name = "keys", description = "API keys: who may call. For administrators."),
         (name = "livekit", description = "The contracts of browsers, and LiveKit's webhooks. They keep their own form."),
         (name = "operation", description = "Is it there, is it ready, how is it doing, what can it do. Anybody may ask."),
     ),
     components(schemas(
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
-        fields::StateName, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
+        fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
+        fields::KeyLifeSeconds, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
     ))
 )]
 struct Base;
@@ -72,18 +74,26 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete, patch].into_iter().flatten()
 }
 
+/// The headers that the shell gives to every answer.
+const OF_EVERY_ANSWER: [&str; 3] = ["X-Request-Id", "Cache-Control", "X-Content-Type-Options"];
+
 /// Adds what the shell does around every handler.
 fn surround(operation: &mut Operation, access: Access, form: Form) {
-    if access == Access::Key {
-        operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("ApiKey", [])]);
+    let by = |scheme: &str| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
+    match access {
+        Access::Key(_) => operation.security = Some(vec![by("ApiKey")]),
+        Access::KeyOrPage(_) => operation.security = Some(vec![by("ApiKey"), by("PageToken")]),
+        Access::Open => {}
     }
     refusals::describe(operation, access, form);
     let id = RefOr::<Parameter>::Ref(Ref::new("#/components/parameters/X-Request-Id"));
     operation.parameters.get_or_insert_default().push(id);
     for answer in operation.responses.responses.values_mut() {
         if let RefOr::T(answer) = answer {
-            let id = RefOr::<Header>::Ref(Ref::new("#/components/headers/X-Request-Id"));
-            answer.headers.insert("X-Request-Id".to_owned(), id);
+            for name in OF_EVERY_ANSWER {
+                let header = RefOr::<Header>::Ref(Ref::new(format!("#/components/headers/{name}")));
+                answer.headers.insert(name.to_owned(), header);
+            }
         }
     }
 }
@@ -100,6 +110,12 @@ fn describe_shared(components: &mut Components) {
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build();
     for (name, schema, description) in [
         ("X-Request-Id", id(), "The caller's id of the request, or one made for it."),
+        ("Cache-Control", text().build(), "What may be kept of the answer: nothing, mostly."),
+        (
+            "X-Content-Type-Options",
+            text().enum_values(Some(["nosniff"])).build(),
+            "The content type is to be believed.",
+        ),
         ("Retry-After", seconds, "After how many seconds the same request may succeed."),
         ("WWW-Authenticate", text().build(), "How to say who one is."),
     ] {
@@ -112,7 +128,13 @@ fn describe_shared(components: &mut Components) {
     let signature =
         ApiKeyValue::with_description("Authorization", "LiveKit's signature over the body: a JWT without `Bearer`.");
     for (name, scheme) in [
-        ("ApiKey", bearer("The key of this service, `GREENROOM_API_KEY`. It belongs on a server, not in a page.")),
+        (
+            "ApiKey",
+            bearer(
+                "An API key: the one of the settings, or one made by `POST /v1/keys`. It belongs on a server, not in a page.",
+            ),
+        ),
+        ("PageToken", bearer("A page's LiveKit access token, for the room that it names alone.")),
         (AGENT_TOKEN, bearer("The agent's own token, from its job's attribute `greenroom.token`.")),
         ("LiveKitSignature", SecurityScheme::ApiKey(ApiKey::Header(signature))),
     ] {

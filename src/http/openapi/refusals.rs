@@ -8,9 +8,9 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{AllOf, Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Response, Schema};
 
+use crate::http::auth::Access;
 use crate::http::idempotency::IDEMPOTENCY_KEY;
 use crate::http::problem::{Code, Form};
-use crate::http::shell::Access;
 
 /// Lists the codes, in operations and in the answers of an endpoint.
 const CODES: &str = "x-problem-codes";
@@ -61,24 +61,24 @@ pub(super) fn describe(operation: &mut Operation, access: Access, form: Form) {
 
 /// What the shell and the extractors refuse.
 fn surrounding(operation: &Operation, access: Access) -> BTreeSet<String> {
-    let mut codes = vec![Code::Timeout, Code::Internal];
-    if access == Access::Key {
-        codes.push(Code::Unauthorized);
+    // Not one Host header is a malformed request, whatever the route.
+    let mut codes = vec![Code::Timeout, Code::Internal, Code::MalformedRequest];
+    if access != Access::Open {
+        codes.extend([Code::Unauthorized, Code::Forbidden, Code::StoreUnavailable]);
     }
     if let Some(RefOr::T(body)) = &operation.request_body {
-        codes.extend([Code::BodyTooLarge, Code::MalformedRequest]);
+        codes.extend([Code::BodyTooLarge, Code::UnsupportedMediaType]);
         if body.content.contains_key("application/json") {
-            codes.extend([Code::UnsupportedMediaType, Code::MalformedJson, Code::InvalidRequest]);
+            codes.extend([Code::MalformedJson, Code::InvalidRequest]);
         }
     }
     for parameter in operation.parameters.iter().flatten() {
         match parameter {
-            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => codes.push(Code::MalformedRequest),
-            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
-                codes.extend([Code::MalformedRequest, Code::InvalidRequest]);
-            }
+            // What is no id names nothing: 404.
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path && parameter.name == "id" => {}
+            RefOr::T(parameter) if parameter.parameter_in != ParameterIn::Header => codes.push(Code::InvalidRequest),
             RefOr::T(parameter) if parameter.name == IDEMPOTENCY_KEY => {
-                codes.extend([Code::MalformedRequest, Code::RequestUnderWay, Code::IdempotencyKeyReused]);
+                codes.extend([Code::RequestUnderWay, Code::IdempotencyKeyReused]);
             }
             _ => {}
         }

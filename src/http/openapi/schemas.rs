@@ -6,19 +6,19 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::dispatch::{SessionState, State};
+use crate::access::Scope;
+use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::http::fields::{
-    AgentName, METADATA_BYTES_MAX, Metadata, PersonName, RoomName, Session, StateName, TTL_SECONDS_MAX, Timestamp,
-    TtlSeconds,
+    AgentName, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName,
+    RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
 };
-use crate::id::DispatchId;
-use crate::name::NAME_CHARS_MAX;
+use crate::id::{DispatchId, KeyId};
+use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
 
 /// Printable characters, as [`crate::name::Name::room`] takes them. Readers of other languages know these escapes.
-const PRINTABLE: &str =
-    r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u200B-\u200F\u202A-\u202E\u2066-\u2069\uFEFF]{1,128}$";
+const PRINTABLE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u200B-\u200F\u202A-\u202E\u2066-\u2069\uFEFF]+$";
 
-const PLAIN: &str = "^[A-Za-z0-9_.-]{1,128}$";
+const PLAIN: &str = "^[A-Za-z0-9_.-]+$";
 
 /// Kind, shard, unique part, in the one spelling that an id has.
 const DISPATCH_ID: &str = "^dsp_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$";
@@ -49,13 +49,26 @@ schema!(
         .examples(["{\"lang\":\"de\"}"])
 );
 schema!(
-    TtlSeconds,
-    ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .description(Some("A time to live, in seconds: 1 to 86,400 (a day)."))
-        .minimum(Some(1))
-        .maximum(Some(TTL_SECONDS_MAX))
-        .examples([300])
+    PageRoomName,
+    name(PRINTABLE, "lobby", "A room's name as LiveKit has it: `<tenant>::<room>` where the tenant is not `default`.")
+        .max_length(Some(PROVIDER_ROOM_CHARS_MAX))
+);
+schema!(
+    TenantName,
+    name(PLAIN, "acme", "A tenant's name: 1 to 64 letters, digits, `_`, `.`, `-`.").max_length(Some(TENANT_CHARS_MAX))
+);
+schema!(KeyName, name(PRINTABLE, "web shop", "What a key is called: 1 to 128 printable characters."));
+schema!(
+    ScopeName,
+    text("What a key opens; `admin` opens everything.").enum_values(Some(Scope::ALL.map(Scope::as_str)))
+);
+schema!(TtlSeconds, seconds("A time to live, in seconds: 1 to 86,400 (a day).", TTL_SECONDS_MAX));
+schema!(KeyLifeSeconds, seconds("How long a key opens, in seconds: at most ten years.", KEY_LIFE_SECONDS_MAX));
+schema!(
+    KeyId,
+    text("An API key's id: kind, shard, unique part. It is no secret.")
+        .pattern(Some("^grk_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .examples(["grk_15_01a1fd860d1e7230996d8c6a011145cb"])
 );
 schema!(
     StateName,
@@ -82,6 +95,11 @@ schema!(
 
 fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+fn seconds(description: &str, max: u32) -> ObjectBuilder {
+    let whole = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
+    whole.minimum(Some(1)).maximum(Some(max)).examples([300])
 }
 
 fn name(pattern: &str, example: &str, description: &str) -> ObjectBuilder {
@@ -112,6 +130,12 @@ mod tests {
         let others = || [json!(null), json!(1), json!([]), json!({}), json!("a\n"), json!("two words")];
         agree::<RoomName>(characters().chain(lengths()).chain(others()));
         agree::<PersonName>(lengths().chain(others()));
+        let long = [191, 194, 195, 400].map(|n| json!("a".repeat(n)));
+        agree::<PageRoomName>(lengths().chain(others()).chain(long));
+        agree::<TenantName>([1, 64, 65].map(|n| json!("a".repeat(n))).into_iter().chain(others()));
+        agree::<KeyName>(lengths().chain(others()));
+        agree::<ScopeName>(Scope::ALL.map(|scope| json!(scope.as_str())).into_iter().chain(others()));
+        agree::<KeyLifeSeconds>([0, 1, 315_360_000, 315_360_001, -1].map(|n| json!(n)).into_iter().chain(others()));
         agree::<AgentName>(characters().chain(lengths()).chain(others()));
         let ascii = [METADATA_BYTES_MAX, METADATA_BYTES_MAX + 1].map(|n| json!("x".repeat(n)));
         agree::<Metadata>(ascii.into_iter().chain(others()));

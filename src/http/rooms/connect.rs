@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::dispatch::{Acquire, Place};
+use crate::http::auth::By;
 use crate::http::dispatches::view::{DispatchView, answer};
 use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
 use crate::http::idempotency::{KeyedJson, RequestKey};
@@ -80,16 +81,19 @@ refusals!(
     ))]
 pub(in crate::http) async fn connect(
     State(app): State<App>,
+    By(caller): By,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let livekit = app.livekit()?;
     let identity = request.identity.as_ref().map_or_else(new_identity, |identity| identity.0.as_str().to_owned());
-    let name = request.name.as_ref().map(|name| name.0.as_str());
+    let name = request.name.as_ref().map(|name| name.0.as_str().to_owned());
+    let acquire = request.into_acquire(&app.settings, caller.tenant());
     // Before the dispatch: a token that cannot be made leaves no agent waiting.
-    let join = JoinRequest { room: request.room.0.as_str(), identity: &identity, name };
+    acquire.place.check()?;
+    let join = JoinRequest { room: &acquire.place.provider_room(), identity: &identity, name: name.as_deref() };
     let token = livekit.join_token(join).map_err(Problem::internal)?;
 
-    let acquire = request.into_acquire(&app.settings).once(|place| key.once("key", "connect", place));
+    let acquire = acquire.once(|place| key.once(&caller, "connect", place));
     let (status, dispatch) = answer(app.dispatches.acquire(acquire).await?);
     let reused = status == StatusCode::OK;
     let (url, token) = (livekit.public_url(), token.expose_secret());
@@ -99,10 +103,10 @@ pub(in crate::http) async fn connect(
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Acquire {
+    fn into_acquire(self, settings: &HttpSettings, tenant: &Name) -> Acquire {
         let agent = self.agent.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
         Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room.0, agent },
+            place: Place { tenant: tenant.clone(), room: self.room.0, agent },
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
@@ -125,7 +129,8 @@ mod tests {
     #[test]
     fn the_agent_is_the_default_one_unless_named() {
         let settings = HttpSettings::new(Name::strict("concierge").unwrap());
-        let read = |body| serde_json::from_value::<Request>(body).unwrap().into_acquire(&settings);
+        let tenant = Name::default_tenant();
+        let read = |body| serde_json::from_value::<Request>(body).unwrap().into_acquire(&settings, &tenant);
         let least = read(json!({"room": "lobby"}));
         assert_eq!((least.place.agent.as_str(), least.ttl_seconds), ("concierge", None));
         let full = read(

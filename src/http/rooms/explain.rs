@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dispatch::{Dispatch, Step};
+use crate::http::auth::By;
 use crate::http::dispatches::view::DispatchView;
 use crate::http::extract::InPath;
 use crate::http::fields::{RoomName, Timestamp};
@@ -53,9 +54,10 @@ refusals!(InvalidRequest, RoomNotFound, StoreUnavailable);
     responses((status = 200, description = "Its dispatches and steps, oldest step first.", body = Answer), Refusals))]
 pub(in crate::http) async fn explain(
     State(app): State<App>,
+    By(caller): By,
     InPath(RoomName(room)): InPath<RoomName>,
 ) -> Result<Json<Answer>, Problem> {
-    let (dispatches, steps) = app.dispatches.explain(&Name::default_tenant(), &room).await?;
+    let (dispatches, steps) = app.dispatches.explain(caller.tenant(), &room).await?;
     answer(&room, dispatches, steps).map(Json)
 }
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom::access::Access;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
-use greenroom::http::{ApiKey, App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
+use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
 use greenroom::name::Name;
 use greenroom::provider::Provider;
@@ -59,7 +60,7 @@ pub(super) async fn start(setup: Setup) -> Running {
     let (redis, shutdown, metrics) = (TestRedis::start().await, Shutdown::new(), Arc::new(Metrics::new()));
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
-        api_key: ApiKey::new(&KEY.into()),
+        access: Access::new(redis.store().await, &KEY.into()),
         metrics: Arc::clone(&metrics),
         readiness: setup.readiness,
         shutdown: shutdown.clone(),

@@ -1,5 +1,6 @@
 //! The HTTP layer as its callers meet it: everything that is decided before the domain is asked.
 
+mod access;
 mod bodies;
 mod connections;
 mod cors;

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use jsonschema::Validator;
 use reqwest::Method;
-use reqwest::header::{ALLOW, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 
 /// The document as the service gives it out.
@@ -14,7 +14,7 @@ pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(greenroom::http::document()).expect("a document"));
 
 /// Headers that belong to HTTP itself.
-const OF_HTTP: [&str; 5] = ["connection", "content-length", "content-type", "date", "transfer-encoding"];
+const OF_HTTP: [&str; 6] = ["connection", "content-length", "content-type", "date", "transfer-encoding", "vary"];
 
 /// An answer, with what was asked.
 pub(crate) struct Exchange<'a> {
@@ -28,6 +28,10 @@ pub(crate) struct Exchange<'a> {
 /// What the document does not promise, or promises otherwise.
 pub(crate) fn breach(exchange: &Exchange<'_>) -> Option<String> {
     let Exchange { method, path, status, .. } = exchange;
+    if **method == Method::OPTIONS && exchange.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS) {
+        // What browsers ask before a page of another origin calls is no operation.
+        return None;
+    }
     let described = promised(exchange).and_then(|answer| {
         headers(exchange, &answer)?;
         body(exchange, &answer)
@@ -56,7 +60,7 @@ fn methods(path: &str) -> Option<(&'static str, &'static serde_json::Map<String,
 fn promised(exchange: &Exchange<'_>) -> Result<Value, String> {
     let method = if exchange.method == Method::HEAD { "get" } else { &exchange.method.as_str().to_lowercase() };
     let Some((template, operations)) = methods(exchange.path) else {
-        return of_no_operation(exchange, &[404]);
+        return of_no_operation(exchange, &[400, 404]);
     };
     let Some(operation) = operations.get(method) else {
         if exchange.status == 405 {
@@ -70,7 +74,7 @@ fn promised(exchange: &Exchange<'_>) -> Result<Value, String> {
                 return Err(format!("Allow has {told:?}, the document {allowed:?}"));
             }
         }
-        return of_no_operation(exchange, &[401, 405]);
+        return of_no_operation(exchange, &[400, 401, 405]);
     };
     let answer = operation["responses"].get(exchange.status.to_string());
     answer.cloned().ok_or_else(|| format!("no such status at {template}"))
@@ -87,6 +91,8 @@ fn of_no_operation(exchange: &Exchange<'_>, statuses: &[u16]) -> Result<Value, S
         "headers": {
             "Allow": {"schema": {"type": "string"}},
             "X-Request-Id": header("X-Request-Id"),
+            "Cache-Control": header("Cache-Control"),
+            "X-Content-Type-Options": header("X-Content-Type-Options"),
             "WWW-Authenticate": header("WWW-Authenticate"),
         },
         "content": {"application/problem+json": schema("Problem"), "application/json": schema("Failure")},
@@ -104,7 +110,7 @@ fn headers(exchange: &Exchange<'_>, answer: &Value) -> Result<(), String> {
     }
     for (name, value) in exchange.headers {
         let Some(header) = documented.get(name.as_str()) else {
-            if OF_HTTP.contains(&name.as_str()) {
+            if OF_HTTP.contains(&name.as_str()) || name.as_str().starts_with("access-control-") {
                 continue;
             }
             return Err(format!("the header {name} is not documented"));

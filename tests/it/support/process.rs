@@ -37,7 +37,7 @@ pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String,
 }
 
 /// What a command that ended has left.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -91,6 +91,11 @@ impl Process {
     /// What it has written to standard output.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// All that it has written.
+    pub(crate) fn logged(&self) -> String {
+        self.said() + &std::fs::read_to_string(&self.err).unwrap_or_default()
     }
 
     /// Sends a signal, such as `TERM`.

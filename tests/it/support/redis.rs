@@ -32,10 +32,15 @@ impl TestRedis {
         redis
     }
 
-    /// Kills the server (-9), and starts it again: empty, since nothing is kept on disk.
-    pub(crate) async fn restart_empty(&mut self, down: Duration) {
+    /// Kills the server (-9).
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Kills the server (-9), and starts it again: empty, since nothing is kept on disk.
+    pub(crate) async fn restart_empty(&mut self, down: Duration) {
+        self.kill();
         tokio::time::sleep(down).await;
         self.child = spawn(self.port, self.dir.path());
         self.until_ready().await;

@@ -210,8 +210,13 @@ impl House {
         Plan::default().start().await
     }
 
-    /// A call to a replica, in turn.
-    async fn call(&self, verb: Verb, path: &str, body: Option<Value>) -> Answer {
+    /// Where a replica answers.
+    pub(crate) fn url(&self, replica: usize, path: &str) -> String {
+        format!("http://{}{path}", self.replicas[replica].address)
+    }
+
+    /// A call with the settings' key to a replica, in turn.
+    pub(crate) async fn call(&self, verb: Verb, path: &str, body: Option<Value>) -> Answer {
         self.caller.call(verb, path, body).await
     }
 
@@ -276,14 +281,18 @@ impl House {
         steps.iter().map(|step| step["reason"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// A token of LiveKit with these grants.
+    pub(crate) fn token(&self, video: &Value) -> String {
+        let exp = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp() + 60;
+        let claims = json!({"iss": self.standin.api_key(), "nbf": exp - 120, "exp": exp, "video": video});
+        let secret = jsonwebtoken::EncodingKey::from_secret(self.standin.api_secret().as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).expect("a token")
+    }
+
     /// A call to LiveKit by somebody else than greenroom.
     pub(crate) async fn livekit(&self, method: Method, body: Value) -> Value {
         let room = body["room"].as_str().or_else(|| body["name"].as_str()).unwrap_or_default();
-        let exp = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp() + 60;
-        let video = json!({"roomAdmin": true, "room": room, "roomCreate": true, "roomList": true});
-        let claims = json!({"iss": self.standin.api_key(), "nbf": exp - 120, "exp": exp, "video": video});
-        let secret = jsonwebtoken::EncodingKey::from_secret(self.standin.api_secret().as_bytes());
-        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).expect("a token");
+        let token = self.token(&json!({"roomAdmin": true, "room": room, "roomCreate": true, "roomList": true}));
         let url = format!("{}/twirp/livekit.{}", self.standin.url(), method.path());
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let answer = client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");

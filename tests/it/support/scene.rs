@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{FromRedisValue, RedisResult};
+use greenroom::access::{ApiKey, NewKey, Scope, Scopes};
 use greenroom::dispatch::{NoticeKind, Place, RoomNotice, SessionState};
-use greenroom::id::DispatchId;
+use greenroom::id::{DispatchId, KeyId};
 use greenroom::name::Name;
 use greenroom::provider::Person;
 use greenroom::store::keys::PlaceKeys;
@@ -112,6 +113,19 @@ impl Scene {
 
     pub(crate) fn keys(&self) -> PlaceKeys {
         PlaceKeys::new(&self.place, self.store.shards())
+    }
+
+    /// An id of an API key in the shard of the place.
+    pub(crate) fn key_id(&self) -> KeyId {
+        format!("grk_{}_0198c5d0000070008000000000000000", self.keys().shard.0).parse().expect("an id")
+    }
+
+    /// Makes the key of that id.
+    pub(crate) async fn create_key(&self, tenant: Option<&str>) -> Result<ApiKey, StoreError> {
+        let tenant = tenant.map(|tenant| Name::tenant(tenant).expect("a name"));
+        let (name, scopes) = (Name::room("web shop").expect("a name"), Scopes::of(&[Scope::Dispatch, Scope::Read]));
+        let new = NewKey { name, scopes, tenant, expires_in_seconds: None };
+        self.store.create_key(self.key_id(), "aGFzaA", &new, "settings").await
     }
 
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
@@ -285,7 +299,9 @@ impl Scene {
                 "once" => ("hash", 86_400),
                 "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
-                "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
+                "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
+                "apikey" | "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
