@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::clock::Clock;
 
 mod admission;
+mod breaks;
 mod dispatch;
 mod error;
 mod hints;
@@ -29,11 +30,12 @@ mod schema;
 mod script;
 
 pub use admission::{Bounds, Taken};
+pub use breaks::Identity;
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
 pub use key::FoundKey;
 pub use leader::Campaign;
-pub use reap::{Due, DueKind};
+pub use reap::{Due, DueKind, Silence};
 pub use record::Record;
 pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
@@ -66,6 +68,7 @@ struct Inner {
     command_timeout: Duration,
     shards: u16,
     clock: Clock,
+    token_seen: std::sync::atomic::AtomicU64,
 }
 
 #[derive(Default)]
@@ -136,6 +139,7 @@ impl Store {
                 command_timeout: options.command_timeout,
                 shards,
                 clock: options.clock.clone(),
+                token_seen: std::sync::atomic::AtomicU64::default(),
             }),
         })
     }
