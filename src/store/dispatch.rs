@@ -120,9 +120,14 @@ impl Store {
         ];
         let keys = self.keys(place);
         let more: Vec<String> = [keys.metadata()].into_iter().chain(once_key(&keys, once)).collect();
-        let (verdict, now, people, fields): (String, u64, u64, Fields) =
+        let (verdict, now, people, answer): (String, u64, u64, redis::Value) =
             self.call_place(&script::DISPATCH_ACQUIRE, &keys, &more, &args).await?;
         let verdict = match verdict.as_str() {
+            "seen" => {
+                let record = Record::parse_seen(place, now, people, answer)?;
+                self.see_token(record.dispatch.token);
+                return Ok(Some((Verdict::Reused, record)));
+            }
             "absent" => return Ok(None),
             "created" => Verdict::Created,
             "reused" => Verdict::Reused,
@@ -132,6 +137,7 @@ impl Store {
             "failed" => Verdict::Failed,
             other => return Err(StoreError::nonsense(format!("verdict {other}"))),
         };
+        let fields = redis::from_redis_value(answer).map_err(|error| StoreError::nonsense(error.to_string()))?;
         let record = Record { once: once.cloned(), ..self.read(keys.name(), now, people, fields)? };
         Ok(Some((verdict, record)))
     }
