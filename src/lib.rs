@@ -11,5 +11,6 @@ pub mod id;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;
+pub mod redis_url;
 pub mod store;
 pub mod telemetry;
