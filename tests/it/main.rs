@@ -31,3 +31,5 @@ mod store_observe;
 mod store_reap;
 mod store_report;
 mod support;
+mod topology_cluster;
+mod topology_sentinel;

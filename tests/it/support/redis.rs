@@ -14,9 +14,13 @@ use super::server::Server;
 /// What concerns every server and names no key.
 const EVERYWHERE: [&str; 5] = ["KEYS", "FLUSHALL", "SCRIPT", "CONFIG", "SAVE"];
 
+/// What the Sentinels call the master.
+const SERVICE: &str = "main";
+
 /// Redis; dropping it kills it.
 pub(crate) struct TestRedis {
     servers: Vec<Server>,
+    sentinels: Vec<Server>,
 }
 
 /// Whether the tests run on a Cluster.
@@ -30,15 +34,43 @@ pub(crate) fn on_cluster() -> bool {
 
 impl TestRedis {
     pub(crate) async fn start() -> Self {
-        if on_cluster() { Self::cluster(3, 0).await } else { Self { servers: vec![Server::start(&[]).await] } }
+        if on_cluster() { Self::cluster(3, 0).await } else { Self::of(vec![Server::start(&[]).await]) }
     }
 
     /// A Cluster of so many masters, each with so many replicas, which stand behind the masters in the list.
     pub(crate) async fn cluster(masters: u16, replicas: u16) -> Self {
         let starting = (0..masters * (1 + replicas)).map(|_| Server::start_node());
-        let redis = Self { servers: futures_util::future::join_all(starting).await };
+        let redis = Self::of(futures_util::future::join_all(starting).await);
         redis.join(masters).await;
         redis
+    }
+
+    fn of(servers: Vec<Server>) -> Self {
+        Self { servers, sentinels: Vec::new() }
+    }
+
+    /// A master, a replica of it, and three Sentinels that take a master for lost after a second.
+    pub(crate) async fn with_sentinels() -> Self {
+        let master = Server::start(&[]).await;
+        let replica = Server::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
+        eventually("the replica is connected", async || {
+            replica.info("master_link_status").await.filter(|it| it == "up")
+        })
+        .await;
+        let config = format!(
+            "sentinel monitor {SERVICE} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {SERVICE} 1000\n\
+             sentinel failover-timeout {SERVICE} 3000\n",
+            master.port
+        );
+        let sentinels = futures_util::future::join_all((0..3).map(|_| Server::start_sentinel(&config))).await;
+        let known = format!("name={SERVICE},status=ok,address={},slaves=1,sentinels=3", master.address());
+        for sentinel in &sentinels {
+            eventually("the Sentinels know each other", async || {
+                sentinel.info("master0").await.filter(|it| *it == known)
+            })
+            .await;
+        }
+        Self { servers: vec![master, replica], sentinels }
     }
 
     // By hand, for `redis-cli --cluster create` takes twice as long.
@@ -51,6 +83,9 @@ impl TestRedis {
                 let last = if n + 1 == masters { 16_383 } else { (n + 1) * size - 1 };
                 run(&["CLUSTER", "ADDSLOTSRANGE", &(n * size).to_string(), &last.to_string()]).await;
             }
+        }
+        for server in &self.servers {
+            let run = async |words: &[&str]| server.query(&command(words)).await.expect("an answer");
             for other in &self.servers {
                 let bus = other.bus().to_string();
                 run(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string(), &bus]).await;
@@ -83,9 +118,24 @@ impl TestRedis {
         }
     }
 
-    /// The servers: of a Cluster, the masters first.
-    pub(crate) fn servers(&mut self) -> &mut [Server] {
+    /// The servers: the first masters first.
+    pub(crate) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The same, to kill one.
+    pub(crate) fn servers_mut(&mut self) -> &mut [Server] {
         &mut self.servers
+    }
+
+    /// Which server of a Cluster has the key.
+    pub(crate) async fn owner_of(&self, key: &str) -> usize {
+        for (n, server) in self.servers.iter().enumerate() {
+            if server.query(&command(&["EXISTS", key])).await.is_ok() {
+                return n;
+            }
+        }
+        panic!("nobody has {key}");
     }
 
     /// Kills the servers (-9), and starts them again: empty, since nothing is kept on disk.
@@ -119,7 +169,11 @@ impl TestRedis {
     }
 
     pub(crate) fn url(&self) -> String {
-        let addresses: Vec<_> = self.servers.iter().map(Server::address).collect();
+        let of = |servers: &[Server]| servers.iter().map(Server::address).collect::<Vec<_>>();
+        if !self.sentinels.is_empty() {
+            return format!("redis-sentinel://{}/{SERVICE}", of(&self.sentinels).join(","));
+        }
+        let addresses = of(&self.servers);
         let scheme = if addresses.len() > 1 { "redis-cluster" } else { "redis" };
         format!("{scheme}://{}", addresses.join(","))
     }
@@ -188,7 +242,8 @@ impl TestRedis {
     }
 }
 
-fn command(words: &[&str]) -> Cmd {
+/// A command of these words.
+pub(crate) fn command(words: &[&str]) -> Cmd {
     let mut cmd = ::redis::cmd(words[0]);
     cmd.arg(&words[1..]);
     cmd

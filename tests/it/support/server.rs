@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Cmd, RedisResult, Value};
+use ::redis::{AsyncConnectionConfig, Cmd, FromRedisValue as _, RedisResult, Value};
 
 use super::PATIENCE;
 
@@ -149,6 +149,14 @@ impl Server {
             *kept = Some(connection);
         }
         answer
+    }
+}
+
+impl Server {
+    /// A field of its `INFO`.
+    pub(crate) async fn info(&self, field: &str) -> Option<String> {
+        let info = String::from_redis_value(self.query(&::redis::cmd("INFO")).await.ok()?).ok()?;
+        info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::to_owned)
     }
 }
 
