@@ -19,7 +19,7 @@ use super::{StoreError, info};
 use crate::redis_url::RedisUrl;
 
 /// How long a node may take to say what it knows of the others.
-const ANSWER_MAX: Duration = Duration::from_millis(500);
+const ANSWER_MAX: Duration = Duration::from_millis(700);
 /// A slot on the move answers some calls only when all their keys are over.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
 /// The most nodes that one call is sent on to. Those who say "try again" are not counted: the time is.
@@ -30,8 +30,8 @@ pub(super) struct Cluster {
     url: RedisUrl,
     command_timeout: Duration,
     state: RwLock<State>,
-    // Held by the one caller that asks for the map; holds when it was last asked for.
-    refreshing: tokio::sync::Mutex<Option<Instant>>,
+    // Held by the one caller that asks for the map; holds when it was last asked for, and how that failed.
+    refreshing: tokio::sync::Mutex<Option<(Instant, Option<StoreError>)>>,
     changes: watch::Sender<u64>,
 }
 
@@ -84,6 +84,7 @@ impl Cluster {
                     Next::Told { address, asking }
                 }
                 Failure::Redis(error) if code(&error) == Some(ServerErrorKind::TryAgain) && may_go_on => {
+                    told = 0;
                     tokio::time::sleep(MOVING_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
                     Next::Mapped
                 }
@@ -178,15 +179,18 @@ impl Cluster {
     /// Asks for the map, unless somebody has since then.
     pub(super) async fn refresh(&self, since: Instant) -> Result<(), StoreError> {
         let mut last = self.refreshing.lock().await;
-        if last.is_some_and(|last| last >= since) {
-            return Ok(());
+        if let Some((asked, failed)) = &*last
+            && *asked >= since
+        {
+            return failed.clone().map_or(Ok(()), Err);
         }
         let asked = Instant::now();
-        let answers = Box::pin(self.ask_for_nodes()).await?;
+        let answers = Box::pin(self.ask_for_nodes()).await;
+        *last = Some((asked, answers.as_ref().err().cloned()));
+        let answers = answers?;
         let answers: Vec<(&str, &str)> = answers.iter().map(|(host, nodes)| (host.as_str(), nodes.as_str())).collect();
         let map = SlotMap::read(answers, self.url.tls);
         let masters = map.masters();
-        *last = Some(asked);
         let changed = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             let changed = *state.map != map;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::CONNECT_TIMEOUT;
 use super::request::{Asking, Request};
-use super::sentinel::Sentinels;
+use super::sentinel::{ANSWER_MAX, Sentinels};
 use crate::store::StoreError;
 use crate::store::error::is_lost;
 
@@ -166,12 +166,12 @@ impl Link {
         self.changes.subscribe()
     }
 
-    /// Gives the connection up where it leads to another server than this address.
-    pub(super) fn leave_unless(&self, address: &str) {
+    /// Gives the connection up where it leads to another server than this.
+    pub(super) fn leave_unless(&self, master: &ConnectionInfo) {
         if let Some((generation, open)) = self.current()
-            && open.endpoint.addr().to_string() != address
+            && open.endpoint.addr() != master.addr()
         {
-            tracing::info!(from = %open.endpoint.addr(), to = address, "the master of Redis is another");
+            tracing::info!(from = %open.endpoint.addr(), to = %master.addr(), "the master of Redis is another");
             self.discard(generation);
         }
     }
@@ -189,7 +189,11 @@ impl Link {
         {
             return Err(Failure::Unreachable(detail.clone()));
         }
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
+        let limit = match self.source {
+            Source::Fixed(_) => CONNECT_TIMEOUT,
+            Source::Sentinels(_) => ANSWER_MAX + CONNECT_TIMEOUT,
+        };
+        let connected = tokio::time::timeout(limit, self.connect()).await;
         match connected.unwrap_or_else(|_| Err("no connection in time".to_owned())) {
             Ok(open) => {
                 *last_failure = None;

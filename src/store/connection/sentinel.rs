@@ -21,8 +21,8 @@ use super::request::Request;
 use super::{StoreError, info};
 use crate::redis_url::{RedisUrl, SentinelAuth};
 
-/// How long a Sentinel may take to answer.
-const ANSWER_MAX: Duration = Duration::from_millis(300);
+/// How long a Sentinel may take to answer, also where it is far away and speaks TLS.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(700);
 /// How often they are asked whether the master is still the same.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -113,8 +113,8 @@ impl Sentinels {
             loop {
                 tokio::time::sleep(WATCH_INTERVAL).await;
                 let (Some(sentinels), Some(link)) = (sentinels.upgrade(), link.upgrade()) else { return };
-                if let Ok(address) = sentinels.master_address().await {
-                    link.leave_unless(&address);
+                if let Ok(master) = sentinels.master().await {
+                    link.leave_unless(&master);
                 }
             }
         });

@@ -133,8 +133,15 @@ impl Server {
         assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
     }
 
-    /// Sends a command over a connection that is kept.
+    /// Sends a command over a connection that is kept; a new one where it was closed, as Sentinels do.
     pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
+        match self.query_once(cmd).await {
+            Err(error) if error.is_connection_dropped() => self.query_once(cmd).await,
+            answer => answer,
+        }
+    }
+
+    async fn query_once(&self, cmd: &Cmd) -> RedisResult<Value> {
         let mut kept = self.connection.lock().await;
         let mut connection = match kept.take() {
             Some(connection) => connection,
@@ -145,14 +152,12 @@ impl Server {
             }
         };
         let answer = cmd.query_async(&mut connection).await;
-        if answer.as_ref().is_ok() || answer.as_ref().is_err_and(|error| !error.is_io_error()) {
+        if answer.as_ref().err().is_none_or(|error| !error.is_io_error()) {
             *kept = Some(connection);
         }
         answer
     }
-}
 
-impl Server {
     /// A field of its `INFO`.
     pub(crate) async fn info(&self, field: &str) -> Option<String> {
         let info = String::from_redis_value(self.query(&::redis::cmd("INFO")).await.ok()?).ok()?;
