@@ -26,7 +26,7 @@ mod schema;
 mod script;
 
 pub use admission::{Bounds, Taken};
-pub use connection::{Node, Survey};
+pub use connection::{Node, SentinelState, Survey};
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
 pub use leader::Campaign;

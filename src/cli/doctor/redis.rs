@@ -8,7 +8,7 @@ use super::{Finding, bad, good, note};
 use crate::app::store_options;
 use crate::config::Config;
 use crate::redis_url::{RedisUrl, Topology};
-use crate::store::{Node, Store, Survey};
+use crate::store::{Node, SentinelState, Store, Survey};
 
 /// Redis 7.0 knows the `#!lua` line that the scripts rely on.
 const REDIS_MAJOR_MIN: u32 = 7;
@@ -68,8 +68,8 @@ fn of_survey(topology: &Topology, survey: &Survey) -> Vec<Finding> {
 fn of_sentinels(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut known = 0;
-    for (address, state) in &survey.sentinels {
-        match state {
+    for SentinelState { address, fields } in &survey.sentinels {
+        match fields {
             Ok(fields) => {
                 let others = fields.get("num-other-sentinels").and_then(|others| others.parse().ok()).unwrap_or(0);
                 known = known.max(others + 1);

@@ -146,7 +146,7 @@ impl Cluster {
         if let Some(link) = self.state.read().unwrap_or_else(PoisonError::into_inner).links.get(address) {
             return Ok(Arc::clone(link));
         }
-        let source = Source::Fixed(info(&self.url.node(address))?);
+        let source = Source::Fixed(Box::new(info(&self.url.node(address))?));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let link = state
             .links
@@ -157,13 +157,11 @@ impl Cluster {
 
     fn address_of(&self, slot: Option<u16>) -> Option<String> {
         let map = self.map();
-        match slot {
-            Some(slot) => map.master_of(slot).map(str::to_owned),
-            None => {
-                let masters = map.masters();
-                (!masters.is_empty()).then(|| masters[rand::random_range(0..masters.len())].clone())
-            }
+        if let Some(slot) = slot {
+            return map.master_of(slot).map(str::to_owned);
         }
+        let masters = map.masters();
+        (!masters.is_empty()).then(|| masters[rand::random_range(0..masters.len())].clone())
     }
 
     /// Asks for the map in a task of its own.

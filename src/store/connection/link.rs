@@ -21,7 +21,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// Which server a link leads to.
 pub(super) enum Source {
     /// Always this one.
-    Fixed(ConnectionInfo),
+    Fixed(Box<ConnectionInfo>),
     /// The master that the Sentinels name at the time.
     Sentinels(Arc<Sentinels>),
 }
@@ -137,8 +137,8 @@ impl Link {
             let reached: u32 = cmd.query_async(connection).await.map_err(Failure::Redis)?;
             Ok((value, reached))
         };
-        let sent = tokio::time::timeout(self.command_timeout, send).await.unwrap_or(Err(Failure::TimedOut));
-        match sent {
+        let answer = tokio::time::timeout(self.command_timeout, send).await;
+        match answer.unwrap_or(Err(Failure::TimedOut)) {
             Ok((value, reached)) if reached >= replicas => Ok(value),
             Ok((_, reached)) => {
                 Err(StoreError::unavailable(format!("{reached} of {replicas} replicas confirmed in time")))
@@ -216,7 +216,7 @@ impl Link {
 
     async fn connect_now(self: &Arc<Self>) -> Result<Open, String> {
         let endpoint = match &self.source {
-            Source::Fixed(info) => info.clone(),
+            Source::Fixed(info) => (**info).clone(),
             Source::Sentinels(sentinels) => sentinels.master().await?,
         };
         let config = AsyncConnectionConfig::new()

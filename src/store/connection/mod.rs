@@ -25,7 +25,7 @@ use cluster::Cluster;
 use link::{Link, Source};
 pub(super) use request::Request;
 use sentinel::Sentinels;
-pub use survey::{Node, Survey};
+pub use survey::{Node, SentinelState, Survey};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ impl Router {
         Ok(Self(match &url.topology {
             Topology::Single => {
                 let info = info(&url.node(url.nodes.first().map_or("", String::as_str)))?;
-                Way::One(Link::new(Source::Fixed(info), limit, watch::Sender::new(0)), None)
+                Way::One(Link::new(Source::Fixed(Box::new(info)), limit, watch::Sender::new(0)), None)
             }
             Topology::Sentinel { service, auth } => {
                 let sentinels = Arc::new(Sentinels::new(url, service, auth.as_ref())?);

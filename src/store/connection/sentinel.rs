@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::link::{Link, Source};
 use super::request::Request;
+use super::survey::SentinelState;
 use super::{StoreError, info};
 use crate::redis_url::{RedisUrl, SentinelAuth};
 
@@ -40,7 +41,7 @@ impl Sentinels {
             .nodes
             .iter()
             .map(|node| {
-                let source = Source::Fixed(info(&url.sentinel_node(node, auth))?);
+                let source = Source::Fixed(Box::new(info(&url.sentinel_node(node, auth))?));
                 Ok(Link::new(source, ANSWER_MAX, watch::Sender::new(0)))
             })
             .collect();
@@ -121,13 +122,13 @@ impl Sentinels {
     }
 
     /// What the Sentinels say, one after the other, for `doctor`.
-    pub(super) async fn states(&self) -> Vec<(String, Result<HashMap<String, String>, StoreError>)> {
+    pub(super) async fn states(&self) -> Vec<SentinelState> {
         let mut cmd = redis::Cmd::new();
         cmd.arg("SENTINEL").arg("MASTER").arg(&self.service);
         let mut states = Vec::new();
         for (node, link) in self.url.nodes.iter().zip(&self.links) {
             let state = link.call(Request::Command(&cmd), false).await;
-            states.push((node.clone(), state.map_err(StoreError::from)));
+            states.push(SentinelState { address: node.clone(), fields: state.map_err(StoreError::from) });
         }
         states
     }

@@ -20,13 +20,22 @@ pub struct Node {
     pub min_replicas_to_write: Option<u32>,
 }
 
+/// A Sentinel's view of the master.
+#[derive(Debug, Clone)]
+pub struct SentinelState {
+    /// The Sentinel's `host:port`.
+    pub address: String,
+    /// Its answer to `SENTINEL MASTER`.
+    pub fields: Result<HashMap<String, String>, StoreError>,
+}
+
 /// All masters, and what is special of the topology.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// The masters.
     pub nodes: Vec<Node>,
-    /// What each Sentinel says of the master, by its address.
-    pub sentinels: Vec<(String, Result<HashMap<String, String>, StoreError>)>,
+    /// What each Sentinel says of the master.
+    pub sentinels: Vec<SentinelState>,
     /// Of a Cluster: how many slots no master serves.
     pub uncovered_slots: Option<usize>,
 }
