@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench livekit-test cluster-test cluster-test-short valkey-test
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs cluster-test cluster-test-short valkey-test
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,12 +72,19 @@ clippy:
 lua-check: setup
 	@if [ -d lua ]; then luacheck --quiet lua; fi
 
+docs: ## write anew what is made of the code in docs/
+	GREENROOM_WRITE_DOCS=1 cargo test --locked --lib --quiet -- the_page_of_errors_is_that_of_the_catalogue
+
 fmt: ## format the code
 	cargo fmt
 
 bench: ## measure: a table with the limit beside each figure
 	scripts/setup run
 	cargo bench --locked
+
+soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of three replicas
+	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 cargo nextest run --locked --profile soak --test it \
+		-E 'test(idle_connections) or test(rolling_restarts)'
 
 livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"

@@ -12,24 +12,25 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
-use crate::http::{
-    ApiKey, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router,
-};
+use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::name::Name;
 use crate::provider::Provider;
 use crate::provider::livekit::{LiveKit, WebhookError};
 use crate::provider::simulated::{Simulated, SimulatedOptions};
 use crate::store::{Hints, Store, StoreOptions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// How long a page's token lets it join.
 const JOIN_TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 /// How long `/v1` waits for a creation before it answers 202.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// Files that are kept free for connections to Redis and LiveKit, and whatever else the process opens.
+const FILES_OF_OUR_OWN: usize = 512;
 /// Notices of the simulation that may wait to be taken in.
 const NOTICES_MAX: usize = 10_000;
 
@@ -103,10 +104,11 @@ impl Replica {
         let stop_leading = shutdown.stopping();
         let (background, _) =
             background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
+        let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
-            api_key: config.server.api_key.as_ref().map(ApiKey::new).context("no API key: set GREENROOM_API_KEY")?,
-            metrics,
+            access: Access::new(store.clone(), key),
+            metrics: Arc::clone(&metrics),
             readiness: readiness(&store),
             shutdown: shutdown.clone(),
             livekit: door(config, &provider),
@@ -116,10 +118,10 @@ impl Replica {
             listen: config.server.listen,
             header_read_timeout: config.server.header_read_timeout(),
             idle_timeout: config.server.idle_timeout(),
-            connections_max: config.server.connections_max,
+            write_timeout: config.server.write_timeout(),
+            connections_max: connections_max(config),
         };
-        let server = Server::start(server_options, router(Arc::new(state)), shutdown.stopping())
-            .await
+        let server = Server::start(server_options, router(Arc::new(state)), metrics, shutdown.stopping())
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         // The setting counts from the signal on, the stop from the end of the drain.
         let (drain, grace) = (config.server.drain(), config.server.grace());
@@ -204,10 +206,10 @@ fn readiness(store: &Store) -> Readiness {
 
 fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
     let Provider::LiveKit(livekit) = provider else { return None };
-    let (receiving, minting) = (livekit.clone(), livekit.clone());
+    let (receiving, minting, reading) = (livekit.clone(), livekit.clone(), livekit.clone());
     let dispatch = &config.dispatch;
     let timeouts = room_timeouts(dispatch.ttl_bounds().map_or(dispatch.ttl_seconds, |(_, longest)| longest));
-    Some(LiveKitDoor::new(
+    let door = LiveKitDoor::new(
         livekit.url(),
         move |authorization, body| {
             receiving.receive(authorization, body).map_err(|error| match error {
@@ -218,20 +220,34 @@ fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
         move |request| {
             minting
                 .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
-                .map(|token| token.expose_secret().to_owned())
                 .map_err(|error| error.to_string())
         },
-    ))
+    );
+    Some(door.with_pages(move |token| reading.room_of_page(token)))
+}
+
+/// As many as the settings allow, and as the process may open files for.
+fn connections_max(config: &Config) -> usize {
+    let wanted = config.server.connections_max;
+    let Some(files_max) = telemetry::open_files_max() else { return wanted };
+    let possible = files_max.saturating_sub(FILES_OF_OUR_OWN).max(1);
+    if wanted > possible {
+        tracing::info!(wanted, possible, files_max, "fewer connections than set: the process may not open more files");
+    }
+    wanted.min(possible)
 }
 
 fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
     let default_agent = config.dispatch.default_agent.clone().unwrap_or_else(|| "agent".to_owned());
+    let page_agents: Result<Vec<Name>, _> = config.dispatch.page_agents.iter().map(Name::strict).collect();
     Ok(HttpSettings {
         default_agent: Name::strict(default_agent).context("dispatch.default_agent")?,
+        page_agents: page_agents.context("dispatch.page_agents")?,
         creation_budget: config.dispatch.creation_budget(),
         page_patience: PAGE_PATIENCE,
         request_timeout: config.server.http_request_timeout(),
         body_bytes_max: config.server.body_bytes_max,
+        cors_origins: config.server.cors_origins.clone(),
     })
 }
 

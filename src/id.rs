@@ -1,53 +1,65 @@
-//! Ids: kind, shard, `UUIDv7`, so that an id alone finds its shard: `dsp_17_0198c5d0-….`
+//! Ids: kind, shard, `UUIDv7`, so that an id alone finds its shard: `dsp_17_0198c5d0…`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// The id of a dispatch. It survives every new dispatch at the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DispatchId {
-    shard: u16,
-    unique: Uuid,
-}
-
 /// The text is no id of the kind asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a dispatch id")]
+#[error("not an id of that kind")]
 pub struct InvalidId;
 
-impl DispatchId {
-    /// A new id in the shard.
-    pub fn new(shard: u16) -> Self {
-        Self { shard, unique: Uuid::now_v7() }
-    }
+/// Makes a type of id for each kind.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $name {
+            shard: u16,
+            unique: Uuid,
+        }
 
-    /// The shard that holds what the id names.
-    pub fn shard(self) -> u16 {
-        self.shard
-    }
+        impl $name {
+            /// A new id in the shard.
+            pub fn new(shard: u16) -> Self {
+                Self { shard, unique: Uuid::now_v7() }
+            }
+
+            /// The shard that holds what the id names.
+            pub fn shard(self) -> u16 {
+                self.shard
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($kind, "_{}_{}"), self.shard, self.unique.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let rest = text.strip_prefix(concat!($kind, "_")).ok_or(InvalidId)?;
+                let (shard, unique) = rest.split_once('_').ok_or(InvalidId)?;
+                let id = Self {
+                    shard: shard.parse().map_err(|_| InvalidId)?,
+                    unique: Uuid::try_parse(unique).map_err(|_| InvalidId)?,
+                };
+                // One spelling an id: `dsp_017_…` and upper case name nothing.
+                if id.to_string() == text { Ok(id) } else { Err(InvalidId) }
+            }
+        }
+    )+};
 }
 
-impl fmt::Display for DispatchId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dsp_{}_{}", self.shard, self.unique.simple())
-    }
-}
-
-impl FromStr for DispatchId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let rest = text.strip_prefix("dsp_").ok_or(InvalidId)?;
-        let (shard, unique) = rest.split_once('_').ok_or(InvalidId)?;
-        let id = Self {
-            shard: shard.parse().map_err(|_| InvalidId)?,
-            unique: Uuid::try_parse(unique).map_err(|_| InvalidId)?,
-        };
-        // One spelling an id: `dsp_017_…` and upper case name nothing.
-        if id.to_string() == text { Ok(id) } else { Err(InvalidId) }
-    }
+ids! {
+    /// The id of a dispatch. It survives every new dispatch at the provider.
+    DispatchId = "dsp";
+    /// The id of an API key. It is no secret.
+    KeyId = "grk";
 }
 
 #[cfg(test)]
@@ -61,5 +73,12 @@ mod tests {
         assert!(id.to_string().to_uppercase().parse::<DispatchId>().is_err());
         assert!(id.to_string().replace("_17_", "_017_").parse::<DispatchId>().is_err());
         assert!("dsp_17_".parse::<DispatchId>().is_err());
+    }
+
+    #[test]
+    fn an_id_of_one_kind_is_none_of_another() {
+        let (dispatch, key) = (DispatchId::new(3).to_string(), KeyId::new(3).to_string());
+        assert!(dispatch.parse::<KeyId>().is_err() && key.parse::<DispatchId>().is_err());
+        assert!(key.parse::<KeyId>().is_ok());
     }
 }

@@ -1,16 +1,20 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
+pub mod access;
 pub mod app;
 pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod cursor;
 pub mod dispatch;
 pub mod http;
 pub mod id;
+pub mod idempotency;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;
 pub mod redis_url;
+pub mod scrub;
 pub mod store;
 pub mod telemetry;

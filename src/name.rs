@@ -8,6 +8,10 @@ use std::fmt::{self, Write as _};
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
+/// The longest name of a tenant: with it before a room's name, LiveKit takes the whole.
+pub const TENANT_CHARS_MAX: usize = 64;
+
+const DEFAULT_TENANT: &str = "default";
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +22,9 @@ pub enum NameError {
     /// The name has more than [`NAME_CHARS_MAX`] characters.
     #[error("must have at most {NAME_CHARS_MAX} characters")]
     TooLong,
+    /// A tenant's name has more than [`TENANT_CHARS_MAX`] characters.
+    #[error("must have at most {TENANT_CHARS_MAX} characters")]
+    TenantTooLong,
     /// A character that cannot be printed, such as a line break.
     #[error("must hold printable characters only")]
     Unprintable,
@@ -47,16 +54,27 @@ impl Name {
         Ok(Self(text))
     }
 
-    /// A name for an agent or a tenant: letters, digits, `_`, `.` and `-`.
+    /// A name for an agent: letters, digits, `_`, `.` and `-`.
     pub fn strict(text: impl Into<String>) -> Result<Self, NameError> {
         let name = Self::room(text)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if name.0.chars().all(plain) { Ok(name) } else { Err(NameError::Strict) }
     }
 
+    /// A name for a tenant: as for an agent, and shorter.
+    pub fn tenant(text: impl Into<String>) -> Result<Self, NameError> {
+        let name = Self::strict(text)?;
+        if name.0.len() > TENANT_CHARS_MAX { Err(NameError::TenantTooLong) } else { Ok(name) }
+    }
+
     /// The tenant of those who have but one.
     pub fn default_tenant() -> Self {
-        Self("default".to_owned())
+        Self(DEFAULT_TENANT.to_owned())
+    }
+
+    /// Whether it names the tenant of those who have but one.
+    pub fn is_default_tenant(&self) -> bool {
+        self.0 == DEFAULT_TENANT
     }
 
     /// The name as the caller wrote it.
@@ -131,5 +149,7 @@ mod tests {
         assert_eq!(Name::room("a\nb"), Err(NameError::Unprintable));
         assert_eq!(Name::room("a\u{202E}b"), Err(NameError::Unprintable));
         assert_eq!(Name::strict("a b"), Err(NameError::Strict));
+        assert!(Name::tenant("t".repeat(64)).is_ok());
+        assert_eq!(Name::tenant("t".repeat(65)), Err(NameError::TenantTooLong));
     }
 }

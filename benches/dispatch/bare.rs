@@ -2,6 +2,7 @@
 //! does, on the server that replicas use, and nothing else.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,7 +21,11 @@ static ANSWER: [u8; 520] = [b'x'; 520];
 pub(crate) async fn serve(listen: SocketAddr) {
     let answer = || ([(CONTENT_TYPE, "application/json")], Bytes::from_static(&ANSWER));
     let routes = post(move |_: Bytes| async move { answer() }).merge(get(move || async move { answer() }));
-    let server =
-        Server::start(ServerOptions::new(listen), Router::new().route("/bare", routes), CancellationToken::new());
-    server.await.expect("an address").served().await;
+    let server = Server::start(
+        ServerOptions::new(listen),
+        Router::new().route("/bare", routes),
+        Arc::default(),
+        CancellationToken::new(),
+    );
+    server.expect("an address").served().await;
 }

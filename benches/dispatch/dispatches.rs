@@ -48,7 +48,7 @@ fn rules() -> AcquireRules {
 /// Live dispatches of as many rooms, made without a provider.
 pub(crate) async fn make_live(store: &Store, rooms: usize) {
     for room in 0..rooms {
-        let answer = store.acquire(&place(room), "", &rules()).await.expect("an answer");
+        let answer = store.acquire(&place(room), "", &rules(), None).await.expect("an answer");
         let (verdict, record) = answer.expect("one may be made");
         assert_eq!(verdict, Verdict::Create);
         let commit = Commit {
@@ -57,6 +57,7 @@ pub(crate) async fn make_live(store: &Store, rooms: usize) {
             agent_token: record.dispatch.token,
             adopted: false,
             join_deadline: Duration::from_mins(10),
+            once: None,
         };
         store.commit(&place(room), record.dispatch.token, &commit).await.expect("a commit");
     }
@@ -73,7 +74,7 @@ pub(crate) async fn acquire_at_once(store: &Store, at_once: usize, lasting: Dura
             let (place, rules) = (place(room), rules());
             while began.elapsed() < lasting {
                 let asked = Instant::now();
-                let answer = store.acquire(&place, "", &rules).await.expect("an answer");
+                let answer = store.acquire(&place, "", &rules, None).await.expect("an answer");
                 let (verdict, _) = answer.expect("one may be made");
                 assert_eq!(verdict, Verdict::Reused);
                 told.latencies.record(micros(asked)).expect("in range");

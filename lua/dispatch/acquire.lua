@@ -8,20 +8,24 @@
 -- KEYS[7] stream  gr:{shard}:events
 -- KEYS[8] hash    gr:{shard}:shard
 -- KEYS[9] string  gr:{shard}:metadata:<tenant>:<room>:<agent>
+-- KEYS[10] hash   gr:{shard}:once:<digest>   (only where the caller sent an Idempotency-Key)
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id for a new dispatch   ARGV[3] metadata for a new agent
 -- ARGV[4] ttl s   ARGV[5] return policy   ARGV[6] provider
 -- ARGV[7] liveness window ms   ARGV[8] how long a report is believed ms
 -- ARGV[9] join deadline ms   ARGV[10] claim ms   ARGV[11] 1 where a new one may be made, else 0
 -- ARGV[12] longest age s, or empty   ARGV[13] shortest, ARGV[14] longest ttl s of one that adapts, or both empty
+-- ARGV[15] digest of the request, ARGV[16] its attempt (see idempotency.lua)
 -- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>,
 --   gr:{shard}:habit:<tenant>:<room>:<agent>
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
---   reused | wait (claimed by another) | verify, create (claimed by the caller) | failed (held, with its error) |
+--   created (by this request, before) | reused | wait (claimed by another) | verify, create (claimed by the
+--   caller) | failed (held, with its error) |
 --   absent (one would have to be made, and may not: nothing was changed)
--- Errors: none
+-- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
 local d, flat = load(KEYS, true)
 local people = redis.call('HLEN', KEYS[2])
+local once = { key = KEYS[10], body = ARGV[15], attempt = ARGV[16] }
 
 local function answer(verdict)
   return { verdict, now, people, flatten(d) }
@@ -38,39 +42,34 @@ local function create(reason)
     age_seconds_max = tonumber(ARGV[12]), ttl_seconds_min = tonumber(ARGV[13]), ttl_seconds_max = tonumber(ARGV[14]),
   })
   d.reason = reason
+  redis.call('DEL', KEYS[9])
   if ARGV[3] ~= '' then
     redis.call('SET', KEYS[9], ARGV[3])
-  else
-    redis.call('DEL', KEYS[9])
   end
   claim(d, 'create', now, ARGV[10], ARGV[2])
   save(KEYS, d, now, people)
   return answer('create')
 end
 
--- That somebody asks is activity, written at most once a second: most calls change nothing.
-local function note_activity()
-  check_types(KEYS)
-  d.last_activity_at = now
-  if d.ttl_expires_at then
-    arm(d, now)
-    d.check_at = sooner(d.check_at, now + tonumber(ARGV[9]))
-  end
-end
-
+-- That somebody asks is written at most once a second: most calls change nothing.
 local function reuse()
   if now - tonumber(d.last_activity_at) < 1000 then
-    return { 'reused', now, people, flat }
+    return keep(once, { 'reused', now, people, flat })
   end
-  note_activity()
+  check_types(KEYS)
+  note_activity(d, now, ARGV[9])
   save(KEYS, d, now, people)
-  return answer('reused')
+  return keep(once, answer('reused'))
 end
 
-if not d then
+local busy = d and is_claimed(d, now)
+local refused = replay(once) or take_up(once, now, ARGV[2], busy and d.claim_call)
+if refused then
+  return refused
+elseif not d then
   return create('asked')
 end
-local busy, held = is_claimed(d, now), d.hold_until and now < tonumber(d.hold_until)
+local held = d.hold_until and now < tonumber(d.hold_until)
 if busy and d.claim_call == ARGV[2] then
   return answer(d.claim)
 end
@@ -98,7 +97,8 @@ elseif held then
   return answer('failed')
 end
 -- To be verified; or its maker was lost, and the same wish goes on under the same id.
-note_activity()
+check_types(KEYS)
+note_activity(d, now, ARGV[9])
 claim(d, verdict, now, ARGV[10], ARGV[2])
 save(KEYS, d, now, people)
 return answer(verdict)

@@ -8,9 +8,10 @@
 -- KEYS[7] stream  gr:{shard}:events
 -- KEYS[8] hash    gr:{shard}:shard
 -- KEYS[9] string  gr:{shard}:tombstone:<tenant>:<room>:<provider id>
+-- KEYS[10] hash   gr:{shard}:once:<digest>   (only where who asked sent an Idempotency-Key)
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] token of the claim   ARGV[3] id to commit under
 -- ARGV[4] provider id   ARGV[5] token that the agent was given   ARGV[6] reason: created, adopted
--- ARGV[7] join deadline ms
+-- ARGV[7] join deadline ms   ARGV[8] digest of the request that asked (see idempotency.lua)
 -- Builds: gr:{shard}:id:<id>
 -- Returns: {now, people, dispatch as field, value, …}
 -- Errors: NOT_OWNER (undo what was made), TOMBSTONED (the provider's dispatch is being deleted)
@@ -43,4 +44,5 @@ elseif not d.ttl_expires_at then
 end
 save(KEYS, d, now, people)
 hint(KEYS)
+keep({ key = KEYS[10], body = ARGV[8] }, { 'created', now, people, flatten(d) })
 return { now, people, flatten(d) }

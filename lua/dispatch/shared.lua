@@ -261,6 +261,15 @@ local function forget(k, d, now)
   hint(k)
 end
 
+-- Somebody is interested: a time to live that runs starts anew, and its end is looked at in time.
+local function note_activity(d, now, look_within_ms)
+  d.last_activity_at = now
+  if d.ttl_expires_at then
+    arm(d, now)
+    d.check_at = sooner(d.check_at, now + tonumber(look_within_ms))
+  end
+end
+
 -- What people's coming and going means for a dispatch: nobody there starts the time to live.
 local function follow_people(d, before, people, emptied, now)
   if people > 0 then

@@ -7,11 +7,18 @@
 -- KEYS[6] zset    gr:{shard}:index:<tenant>:dispatches
 -- KEYS[7] stream  gr:{shard}:events
 -- KEYS[8] hash    gr:{shard}:shard
+-- KEYS[9] hash    gr:{shard}:once:<digest>   (only where the caller sent an Idempotency-Key)
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id the dispatch must have
 -- ARGV[3] activity | arm | cancel   ARGV[4] ttl s (for arm)
--- Returns: {now, people, dispatch as field, value, …}
--- Errors: NOT_FOUND, ENDING
+-- ARGV[5] digest of the request (see idempotency.lua)
+-- Returns: {now, people, {field, value, …}, <tenant>:<room>:<agent>}
+-- Errors: NOT_FOUND, ENDING, KEY_REUSED
 local now = clock(ARGV[1])
+local once = { key = KEYS[9], body = ARGV[5] }
+local before = replay(once)
+if before then
+  return before
+end
 local d = load(KEYS)
 if not d or d.id ~= ARGV[2] then
   return refuse('NOT_FOUND', 'no such dispatch')
@@ -33,4 +40,5 @@ else
 end
 d.last_activity_at = now
 save(KEYS, d, now, people)
-return { now, people, flatten(d) }
+local _, name = split_key(KEYS)
+return keep(once, { now, people, flatten(d), name })

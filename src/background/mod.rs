@@ -13,6 +13,7 @@ use crate::store::{Hints, Store};
 use crate::telemetry::Metrics;
 
 mod beat_reaper;
+mod census;
 mod elector;
 mod provider_reaper;
 mod store_reaper;
@@ -56,6 +57,7 @@ pub fn start(
     tasks.spawn(provider_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(beat_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(store_reaper::run(store.clone(), leadership.clone(), stop.clone()));
+    tasks.spawn(census::run(store.clone(), leadership.clone(), Arc::clone(metrics), stop.clone()));
     tasks.close();
     (tasks, leadership)
 }

@@ -11,9 +11,9 @@ use crate::store::Store;
 
 pub(super) async fn run(config: Config, args: ExplainArgs) -> Result<(), CliError> {
     let room = Name::room(args.room).context("the room's name")?;
+    let tenant = Name::tenant(args.tenant).context("the tenant's name")?;
     let store = Store::connect(&store_options(&config)).await.context("Redis")?;
-    let (dispatches, steps) =
-        dispatch::explain(&store, &Name::default_tenant(), &room).await.map_err(anyhow::Error::from)?;
+    let (dispatches, steps) = dispatch::explain(&store, &tenant, &room).await.map_err(anyhow::Error::from)?;
     for step in &steps {
         say(&format!(
             "{}  {:<9} {:<16} {}  {}",

@@ -6,7 +6,7 @@ use super::{CliError, KeyArgs, say};
 use crate::app::store_options;
 use crate::config::Config;
 use crate::dispatch::Place;
-use crate::id::DispatchId;
+use crate::id::{DispatchId, KeyId};
 use crate::name::Name;
 use crate::store::Store;
 use crate::store::keys::{PlaceKeys, Shard, shard_of_room};
@@ -18,30 +18,35 @@ pub(super) async fn run(config: Config, args: KeyArgs) -> Result<(), CliError> {
         Ok(store) => store.shards(),
         Err(_) => options.shards,
     };
+    let tenant = Name::tenant(args.tenant).context("the tenant's name")?;
     for thing in &args.things {
-        for key in keys_of(thing, shards)? {
+        for key in keys_of(thing, &tenant, shards)? {
             say(&key)?;
         }
     }
     Ok(())
 }
 
-fn keys_of(thing: &str, shards: u16) -> anyhow::Result<Vec<String>> {
-    let usage = "write room:NAME, room:NAME:AGENT or dispatch:ID";
+fn keys_of(thing: &str, tenant: &Name, shards: u16) -> anyhow::Result<Vec<String>> {
+    let usage = "write room:NAME, room:NAME:AGENT, dispatch:ID or apikey:ID";
     let (kind, name) = thing.split_once(':').with_context(|| format!("{thing}: {usage}"))?;
     match kind {
         "room" => {
             let (room, agent) = name.rsplit_once(':').map_or((name, None), |(room, agent)| (room, Some(agent)));
-            let (tenant, room) = (Name::default_tenant(), Name::room(room).with_context(|| format!("room {room}"))?);
-            let shard = Shard(shard_of_room(&tenant, &room, shards));
-            let people = shard.people(&tenant, &room);
-            let Some(agent) = agent else { return Ok(vec![shard.dispatches(&tenant, &room), people]) };
+            let room = Name::room(room).with_context(|| format!("room {room}"))?;
+            let shard = Shard(shard_of_room(tenant, &room, shards));
+            let people = shard.people(tenant, &room);
+            let Some(agent) = agent else { return Ok(vec![shard.dispatches(tenant, &room), people]) };
             let agent = Name::strict(agent).with_context(|| format!("agent {agent}"))?;
-            Ok(vec![PlaceKeys::new(&Place { tenant, room, agent }, shards).dispatch(), people])
+            Ok(vec![PlaceKeys::new(&Place { tenant: tenant.clone(), room, agent }, shards).dispatch(), people])
         }
         "dispatch" => {
             let id: DispatchId = name.parse().with_context(|| format!("{name}: {usage}"))?;
             Ok(vec![Shard(id.shard()).id(id)])
+        }
+        "apikey" => {
+            let id: KeyId = name.parse().with_context(|| format!("{name}: {usage}"))?;
+            Ok(vec![Shard(id.shard()).api_key(id)])
         }
         _ => anyhow::bail!("{kind} is not known: {usage}"),
     }
@@ -53,10 +58,11 @@ mod tests {
 
     #[test]
     fn it_prints_what_redis_has() {
-        let keys = keys_of("room:lobby:guide", 32).expect("keys");
+        let tenant = Name::default_tenant();
+        let keys = keys_of("room:lobby:guide", &tenant, 32).expect("keys");
         assert!(keys[0].ends_with("dispatch:default:lobby:guide") && keys[1].ends_with("people:default:lobby"));
-        assert_eq!(keys_of("room:lobby", 32).expect("keys")[0], keys[0].replace("guide", "*"));
-        assert!(keys_of("lobby", 32).is_err());
-        assert!(keys_of("pool:x", 32).is_err());
+        assert_eq!(keys_of("room:lobby", &tenant, 32).expect("keys")[0], keys[0].replace("guide", "*"));
+        assert!(keys_of("lobby", &tenant, 32).is_err());
+        assert!(keys_of("pool:x", &tenant, 32).is_err());
     }
 }

@@ -12,9 +12,11 @@ use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 
+use crate::access::Scope;
 use crate::config::{Config, ConfigError};
 
 mod agent;
+mod apikey;
 mod dev;
 mod doctor;
 mod explain;
@@ -48,13 +50,25 @@ pub enum Command {
     Migrate,
     /// Print the Redis keys of things, such as room:lobby
     Key(KeyArgs),
+    /// Make, list and revoke API keys
+    Apikey(ApiKeyArgs),
     /// Check settings, Redis and provider, and say what is wrong
     Doctor,
     /// Say why a room has, or has no, agent
     Explain(ExplainArgs),
     /// Drain an agent before its deploy is taken down, or see how far that is
+    Agent(AgentArgs),
+}
+
+/// The arguments of `greenroom agent`.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    /// What to do
     #[command(subcommand)]
-    Agent(AgentCommand),
+    pub command: AgentCommand,
+    /// Whose agent is meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
 }
 
 /// `greenroom agent …`
@@ -94,6 +108,53 @@ pub struct KeyArgs {
     /// Kind and name, such as room:lobby
     #[arg(required = true, value_name = "KIND:NAME")]
     pub things: Vec<String>,
+    /// Whose rooms are meant
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// The arguments of `greenroom apikey`.
+#[derive(Debug, clap::Args)]
+pub struct ApiKeyArgs {
+    /// What to do with keys
+    #[command(subcommand)]
+    pub verb: ApiKeyVerb,
+}
+
+/// What can be done with API keys.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyVerb {
+    /// Make a key, and print it: this once
+    Create(CreateArgs),
+    /// List all keys, without their secrets
+    List,
+    /// Revoke a key: within a second no replica takes it
+    Revoke {
+        /// Its id, such as `grk_17_…`: what stands before the dot
+        id: String,
+    },
+}
+
+/// The arguments of `greenroom apikey create`.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// What to call it: who uses it, say
+    #[arg(long)]
+    pub name: String,
+    /// What it opens; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = scope)]
+    pub scopes: Vec<Scope>,
+    /// The tenant whose names alone it sees
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// How long it opens; without it, until it is revoked
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=315_360_000))]
+    pub expires_in_seconds: Option<u32>,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    let known = Scope::ALL.map(Scope::as_str).join(", ");
+    Scope::parse(text).ok_or_else(|| format!("must be one of {known}"))
 }
 
 /// The arguments of `greenroom explain`.
@@ -101,6 +162,9 @@ pub struct KeyArgs {
 pub struct ExplainArgs {
     /// The room's name
     pub room: String,
+    /// Whose room is meant
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
 }
 
 /// Why a command did not do what it was asked.
@@ -151,6 +215,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Dev(args) => dev::run(config, args).await,
         Command::Migrate => migrate::run(config).await,
         Command::Key(args) => key::run(config, args).await,
+        Command::Apikey(args) => apikey::run(config, args).await,
         Command::Doctor => doctor::run(config).await,
         Command::Explain(args) => explain::run(config, args).await,
         Command::Agent(command) => agent::run(config, command).await,
@@ -179,9 +244,9 @@ mod tests {
         assert_eq!(cli.config, Some(PathBuf::from("x.toml")));
         assert!(matches!(cli.command, Command::Dev(DevArgs { replicas: 3, listen: Some(_) })));
         let cli = parse("greenroom key room:lobby room:a").expect("parsed");
-        assert!(matches!(cli.command, Command::Key(KeyArgs { things }) if things == ["room:lobby", "room:a"]));
+        assert!(matches!(cli.command, Command::Key(KeyArgs { things, .. }) if things == ["room:lobby", "room:a"]));
         let cli = parse("greenroom explain lobby").expect("parsed");
-        assert!(matches!(cli.command, Command::Explain(ExplainArgs { room }) if room == "lobby"));
+        assert!(matches!(cli.command, Command::Explain(ExplainArgs { room, .. }) if room == "lobby"));
     }
 
     #[test]
@@ -189,6 +254,9 @@ mod tests {
         for (line, kind) in [
             ("greenroom dev --replicas 0", ErrorKind::ValueValidation),
             ("greenroom key", ErrorKind::MissingRequiredArgument),
+            ("greenroom apikey", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("greenroom apikey create --name a", ErrorKind::MissingRequiredArgument),
+            ("greenroom apikey create --name a --scope all", ErrorKind::ValueValidation),
             ("greenroom sevre", ErrorKind::InvalidSubcommand),
             ("greenroom", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
         ] {

@@ -29,8 +29,12 @@ pub(super) enum Rule {
     SecretToken,
     /// A name of letters, digits, `_`, `.` and `-`.
     Name,
+    /// A list of such names; in a variable, with commas.
+    Names,
     /// Directives for the log.
     Filter,
+    /// A list of origins, or `*` alone; with commas between them in a variable.
+    Origins,
     /// The tables of single agents.
     Agents,
 }
@@ -47,8 +51,10 @@ const RULES: &[(&str, Rule)] = &[
     ("server.http_request_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.header_read_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.idle_timeout_ms", Rule::Whole(100, 3_600_000)),
+    ("server.write_timeout_ms", Rule::Whole(100, 600_000)),
     ("server.body_bytes_max", Rule::Whole(1024, 16_777_216)),
     ("server.connections_max", Rule::Whole(1, 1_000_000)),
+    ("server.cors_origins", Rule::Origins),
     ("server.drain_ms", Rule::Whole(0, 600_000)),
     ("server.grace_ms", Rule::Whole(0, 3_600_000)),
     ("redis.url", Rule::RedisUrl),
@@ -61,6 +67,7 @@ const RULES: &[(&str, Rule)] = &[
     ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
     ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
     ("dispatch.default_agent", Rule::Name),
+    ("dispatch.page_agents", Rule::Names),
     ("dispatch.ttl_seconds", TTL),
     ("dispatch.cleanup_interval_ms", Rule::Whole(10, 3_600_000)),
     ("dispatch.liveness_window_ms", Rule::Whole(100, 600_000)),
@@ -145,6 +152,11 @@ impl Rule {
     pub(super) fn read(self, text: &str) -> toml::Value {
         match self {
             Self::Whole(..) => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Integer),
+            Self::Origins => {
+                let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+                origins.map(toml::Value::from).collect::<Vec<_>>().into()
+            }
+            Self::Names => text.split(',').map(|name| toml::Value::from(name.trim())).collect::<Vec<_>>().into(),
             Self::Switch => text.trim().parse().map_or_else(|_| toml::Value::from(text), toml::Value::Boolean),
             _ => toml::Value::from(text),
         }
@@ -158,9 +170,15 @@ impl Rule {
         if let Self::Switch = self {
             return value.is_bool();
         }
+        if let Self::Origins = self {
+            return value.as_array().is_some_and(|origins| are_origins(origins));
+        }
+        if let (Self::Names, Some(names)) = (self, value.as_array()) {
+            return names.iter().all(|name| Self::Name.allows(name));
+        }
         let Some(text) = value.as_str() else { return false };
         match self {
-            Self::Whole(..) | Self::Switch | Self::Agents => false,
+            Self::Whole(..) | Self::Switch | Self::Origins | Self::Names | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
             Self::RedisUrl => RedisUrl::parse(text).is_ok(),
@@ -185,7 +203,11 @@ impl Rule {
             Self::Url(starts) => format!("an address that starts with {}", starts.join(", ")),
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
+            Self::Names => format!("a list of names, each {}", Self::Name.wants(key)),
             Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
+            Self::Origins => {
+                "origins such as https://app.example.com, in small letters and without a path, or * alone".to_owned()
+            }
             Self::Agents => "a table of agents, such as [dispatch.agents.assistant]".to_owned(),
         }
     }
@@ -202,6 +224,19 @@ impl Rule {
             _ => None,
         }
     }
+}
+
+fn are_origins(origins: &[toml::Value]) -> bool {
+    let is_any = |origin: &toml::Value| origin.as_str() == Some("*");
+    origins.iter().all(|origin| is_any(origin) || origin.as_str().is_some_and(is_origin))
+        && (origins.len() == 1 || !origins.iter().any(is_any))
+}
+
+/// An origin as browsers write it: the comparison is exact.
+fn is_origin(text: &str) -> bool {
+    let host = HTTP.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or_default();
+    let of_host = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-:[]".contains(&c);
+    !host.is_empty() && host.bytes().all(of_host)
 }
 
 fn is_token(text: &str) -> bool {

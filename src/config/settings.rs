@@ -32,12 +32,18 @@ pub struct Server {
     /// How long a connection stays open between requests.
     #[config(env = "GREENROOM_SERVER_IDLE_TIMEOUT_MS")]
     pub idle_timeout_ms: u64,
+    /// How long a client may take to read an answer.
+    #[config(env = "GREENROOM_SERVER_WRITE_TIMEOUT_MS")]
+    pub write_timeout_ms: u64,
     /// The largest body of a request.
     #[config(env = "GREENROOM_SERVER_BODY_BYTES_MAX")]
     pub body_bytes_max: usize,
     /// The most connections at once.
     #[config(env = "GREENROOM_SERVER_CONNECTIONS_MAX")]
     pub connections_max: usize,
+    /// The other origins whose pages may call; `*` is all.
+    #[config(env = "GREENROOM_SERVER_CORS_ORIGINS")]
+    pub cors_origins: Vec<String>,
     /// How long the replica is unready before it stops accepting.
     #[config(env = "GREENROOM_SERVER_DRAIN_MS")]
     pub drain_ms: u64,
@@ -89,6 +95,9 @@ pub struct Dispatch {
     /// The agent of callers that name none.
     #[config(env = "GREENROOM_DEFAULT_AGENT")]
     pub default_agent: Option<String>,
+    /// The agents that pages may ask for besides the default one.
+    #[config(env = "GREENROOM_DISPATCH_PAGE_AGENTS")]
+    pub page_agents: Vec<String>,
     /// How long a dispatch outlives its creation or the last person.
     #[config(env = "AGENT_TTL_SECONDS")]
     pub ttl_seconds: u32,
@@ -311,6 +320,7 @@ durations! {
         http_request_timeout = from_millis(http_request_timeout_ms),
         header_read_timeout = from_millis(header_read_timeout_ms),
         idle_timeout = from_millis(idle_timeout_ms),
+        write_timeout = from_millis(write_timeout_ms),
         drain = from_millis(drain_ms),
         grace = from_millis(grace_ms),
     }

@@ -286,3 +286,22 @@ fn no_secret_is_shown() {
         assert!(error.to_string().contains("api_secret") || error.to_string().contains("line 2"), "{error}");
     }
 }
+
+#[test]
+fn origins_are_a_list_in_the_file_and_have_commas_in_the_variable() {
+    assert_eq!(load("", &[]).expect("the defaults").server.cors_origins, Vec::<String>::new());
+    let file = "[server]\ncors_origins = [\"https://a.example\", \"http://localhost:3000\"]\n";
+    let server = load(file, &[]).expect("good settings").server;
+    assert_eq!(server.cors_origins, ["https://a.example", "http://localhost:3000"]);
+    let server = load(file, &[("GREENROOM_SERVER_CORS_ORIGINS", "https://b.example, https://c.example:8443")]);
+    assert_eq!(server.expect("good settings").server.cors_origins, ["https://b.example", "https://c.example:8443"]);
+    let server = load(file, &[("GREENROOM_SERVER_CORS_ORIGINS", "*")]).expect("good settings").server;
+    assert_eq!(server.cors_origins, ["*"]);
+    for bad in
+        ["https://a.example/", "a.example", "https://", "https://A.example", "*,https://a.example", "*.a.example"]
+    {
+        let text = refused("", &[("GREENROOM_SERVER_CORS_ORIGINS", bad)]);
+        assert!(text.contains("it sets server.cors_origins"), "{bad}: {text}");
+    }
+    assert!(refused("[server]\ncors_origins = \"*\"\n", &[]).contains("server.cors_origins"));
+}

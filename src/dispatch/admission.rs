@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::service::Core;
 use super::{AgentStatus, DispatchError, Dispatches, ListFilter, Place, State, listing};
+use crate::idempotency::Once;
 use crate::name::Name;
 use crate::store::{Record, Store, Taken};
 
@@ -113,8 +114,14 @@ impl Core {
 
 impl Dispatches {
     /// Drains the agent (no new dispatch of it is made; those that run go on), or takes that back.
-    pub async fn drain_agent(&self, tenant: &Name, agent: &Name, drains: bool) -> Result<AgentStatus, DispatchError> {
-        self.store.drain_agent(tenant, agent, drains).await?;
+    pub async fn drain_agent(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        drains: bool,
+        once: Option<&Once>,
+    ) -> Result<AgentStatus, DispatchError> {
+        self.store.drain_agent(tenant, agent, drains, once).await?;
         // Here at once; the other replicas follow within a second.
         self.admission.learn(tenant, self.store.draining(tenant).await?);
         tracing::info!(agent = %agent, drains, "the agent drains, or no longer does");

@@ -1,4 +1,4 @@
-//! The calls of the provider: measured, and held back where greenroom only observes.
+//! The calls of the provider: under the name that a room has there, measured, and held back where greenroom only observes.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,16 +11,16 @@ use crate::provider::{Look, ProviderDispatch, ProviderError, RoomTimeouts};
 
 impl Core {
     /// Who and what is in the room.
-    pub(super) async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
-        self.measured("look", self.provider.look(room, with_dispatches)).await
+    pub(super) async fn look(&self, place: &Place, with_dispatches: bool) -> Result<Look, ProviderError> {
+        self.measured("look", self.provider.look(&place.provider_room(), with_dispatches)).await
     }
 
     /// Makes the room unless it exists.
-    pub(super) async fn ensure_room(&self, room: &str, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
+    pub(super) async fn ensure_room(&self, place: &Place, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.measured("ensure_room", self.provider.ensure_room(room, timeouts)).await
+        self.measured("ensure_room", self.provider.ensure_room(&place.provider_room(), timeouts)).await
     }
 
     /// Dispatches the place's agent.
@@ -34,7 +34,8 @@ impl Core {
             tracing::info!(room = %place.room.encoded(), agent = %place.agent, "only observing: an agent would be dispatched now");
             return Err(ProviderError::ObserveOnly);
         }
-        let create = self.provider.create(place.room.as_str(), place.agent.as_str(), metadata, attributes);
+        let room = place.provider_room();
+        let create = self.provider.create(&room, place.agent.as_str(), metadata, attributes);
         self.measured("create", create).await
     }
 
@@ -43,15 +44,15 @@ impl Core {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.measured("delete", self.provider.delete(place.room.as_str(), provider_id)).await
+        self.measured("delete", self.provider.delete(&place.provider_room(), provider_id)).await
     }
 
     /// Shows an agent's participant out of the room.
-    pub(super) async fn remove_agent(&self, room: &str, identity: &str) -> Result<(), ProviderError> {
+    pub(super) async fn remove_agent(&self, place: &Place, identity: &str) -> Result<(), ProviderError> {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.measured("remove_agent", self.provider.remove_agent(room, identity)).await
+        self.measured("remove_agent", self.provider.remove_agent(&place.provider_room(), identity)).await
     }
 
     async fn measured<T>(

@@ -42,6 +42,8 @@ impl From<StoreError> for DispatchError {
             StoreError::Refused(Refusal::NotFound) => Self::NotFound,
             StoreError::Refused(Refusal::Ended) => Self::Ended,
             StoreError::Refused(Refusal::Ending) => Self::Ending,
+            StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
+            StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::StaleToken) => Self::StaleToken,
             StoreError::Refused(refusal @ (Refusal::NotOwner | Refusal::Tombstoned | Refusal::StaleTerm)) => {
                 Self::Internal { detail: refusal.to_string() }

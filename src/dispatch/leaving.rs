@@ -26,7 +26,7 @@ impl Core {
         if self.settings.observe_only {
             return Ok(());
         }
-        let (room, agent) = (place.room.as_str(), place.agent.as_str());
+        let agent = place.agent.as_str();
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
         let mut look = None;
@@ -52,12 +52,12 @@ impl Core {
             }
             if began.elapsed() > LEAVE_GRACE {
                 for identity in lingering {
-                    self.remove_agent(room, identity).await?;
+                    self.remove_agent(place, identity).await?;
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
-            look = Some(self.look(room, false).await?);
+            look = Some(self.look(place, false).await?);
         }
     }
 }

@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
@@ -103,7 +104,10 @@ impl Core {
                 }
                 Ok(Err(TryError::Store(error))) => return Err(error.into()),
                 Ok(Err(TryError::Provider(error))) => error,
-                Err(_) => break ProviderError::Timeout,
+                Err(_) => {
+                    self.metrics.timed_out("creation");
+                    break ProviderError::Timeout;
+                }
             };
             tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
             let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
@@ -112,6 +116,7 @@ impl Core {
                 break error;
             }
             tries_left -= 1;
+            self.metrics.creation_retried();
             tokio::time::sleep(pause).await;
             backoff *= 2;
         };
@@ -153,10 +158,9 @@ impl Making<'_> {
     async fn try_once(&self) -> Result<Dispatch, TryError> {
         let Self { core, record, .. } = self;
         let place = &record.dispatch.place;
-        let room = place.room.as_str();
         let timeouts = room_timeouts(record.ttl_seconds_max);
-        core.ensure_room(room, timeouts).await?;
-        let look = core.look(room, true).await?;
+        core.ensure_room(place, timeouts).await?;
+        let look = core.look(place, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
@@ -167,7 +171,7 @@ impl Making<'_> {
         let id = record.dispatch.id;
         let attributes = HashMap::from([
             (ATTRIBUTE_ID.to_owned(), id.to_string()),
-            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token)),
+            (ATTRIBUTE_TOKEN.to_owned(), core.mint.mint(id, token).expose_secret().to_owned()),
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
         self.asked.store(!core.settings.observe_only, Ordering::SeqCst);
@@ -184,7 +188,7 @@ impl Making<'_> {
     /// what may have come of it. The live dispatch of the place is left alone.
     async fn remove_own(&self) {
         let place = &self.record.dispatch.place;
-        let Ok(look) = self.core.look(place.room.as_str(), true).await else { return };
+        let Ok(look) = self.core.look(place, true).await else { return };
         let token = Some(self.record.dispatch.token);
         for found in look.dispatches.iter().flatten() {
             if self.is_own(found) && self.agent_token(found) == token {
@@ -265,6 +269,7 @@ impl Making<'_> {
             agent_token: agent_token.unwrap_or_default(),
             adopted,
             join_deadline: core.settings.join_deadline,
+            once: record.once.as_ref(),
         };
         let mut pause = Duration::from_millis(50);
         loop {

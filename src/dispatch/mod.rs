@@ -21,6 +21,7 @@ mod leaving;
 mod listing;
 mod maker;
 mod model;
+mod provider_room;
 mod service;
 mod settings;
 mod supervisor;
@@ -29,6 +30,7 @@ mod waiting;
 
 pub use admission::agent_status;
 pub use model::*;
+pub use provider_room::{PROVIDER_ROOM_CHARS_MAX, room_of};
 pub use service::{Core, Dispatches, explain};
 pub use settings::{Settings, room_timeouts};
 pub use token::TokenMint;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::DispatchId;
+use crate::idempotency::Once;
 use crate::name::Name;
 use crate::provider::{Person, ProviderError};
 
@@ -117,7 +118,7 @@ impl Dispatch {
 }
 
 /// A page, or anyone else, asks for an agent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Acquire {
     /// What for.
     pub place: Place,
@@ -127,6 +128,26 @@ pub struct Acquire {
     pub ttl_seconds: Option<u32>,
     /// How long the caller can wait for a creation that is under way.
     pub patience: Duration,
+    /// Where it is to be done once, however often it is sent.
+    pub once: Option<Once>,
+}
+
+impl Acquire {
+    /// The same, to be done once where `once`, given the place's name, says so.
+    #[must_use]
+    pub fn once(self, once: impl FnOnce(&str) -> Option<Once>) -> Self {
+        let place = &self.place;
+        let name = format!("{}:{}:{}", place.tenant.encoded(), place.room.encoded(), place.agent.encoded());
+        Self { once: once(&name), ..self }
+    }
+}
+
+/// Shows no metadata.
+impl std::fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Acquire");
+        shown.field("place", &self.place).field("ttl_seconds", &self.ttl_seconds).finish_non_exhaustive()
+    }
 }
 
 /// The answer to [`Acquire`].
@@ -305,6 +326,12 @@ pub enum DispatchError {
         /// After how long to try again.
         retry_after: Duration,
     },
+    /// The `Idempotency-Key` was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// The same request is under way.
+    #[error("the same request is under way")]
+    UnderWay,
     /// The provider could not make the agent.
     #[error("the agent could not be dispatched: {source}")]
     Provider {
@@ -319,6 +346,9 @@ pub enum DispatchError {
         /// After how long to try again.
         retry_after: Duration,
     },
+    /// A room of the default tenant whose name reads as another tenant's.
+    #[error("the room's name is reserved")]
+    ReservedRoom,
     /// The cursor is not one of ours.
     #[error("not a cursor of this list")]
     BadCursor,

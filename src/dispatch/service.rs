@@ -15,8 +15,9 @@ use super::token::TokenMint;
 use super::waiting::Waiting;
 use super::{
     Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
-    Which, failure, listing,
+    Which, failure, listing, room_of,
 };
+use crate::idempotency::Once;
 use crate::name::Name;
 use crate::provider::{Provider, ProviderError};
 use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
@@ -55,6 +56,14 @@ enum Turn {
     Decided(Acquired),
     /// Somebody else is at it: it asks again.
     Again,
+}
+
+/// What a change finds.
+enum Sought {
+    /// The dispatch.
+    Found(Dispatch),
+    /// It is gone; this is what the same request was answered while it was there.
+    Answered(Dispatch),
 }
 
 impl std::fmt::Debug for Dispatches {
@@ -107,13 +116,18 @@ impl Dispatches {
     }
 
     async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
+        request.place.check()?;
         let deadline = Instant::now() + request.patience;
         let mut pending = None;
         while pending.is_none() || Instant::now() < deadline {
             let (verdict, record) = self.ask(&request).await?;
             pending = Some(record.dispatch.clone());
             let next = async {
-                if verdict == Verdict::Wait {
+                if verdict == Verdict::Wait && request.once.is_some() {
+                    // Its answer is kept by a script that it calls itself.
+                    self.hints.wait(&Store::hint_name(&request.place), claim_left(&record)).await;
+                    Ok(Turn::Again)
+                } else if verdict == Verdict::Wait {
                     self.wait_with_others(&request, &record).await
                 } else {
                     self.follow(verdict, record).await
@@ -130,25 +144,29 @@ impl Dispatches {
     }
 
     async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
-        let place = &request.place;
+        let (place, once) = (&request.place, request.once.as_ref());
         let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, self.provider.name());
         rules.may_create = self.is_admitted(place);
-        if let Some(answer) = self.store.acquire(place, &request.metadata, &rules).await? {
+        if let Some(answer) = self.store.acquire(place, &request.metadata, &rules, once).await? {
             return Ok(answer);
         }
         self.admit(place).await?;
         rules.may_create = true;
-        let answer = self.store.acquire(place, &request.metadata, &rules).await?;
+        let answer = self.store.acquire(place, &request.metadata, &rules, once).await?;
         answer.ok_or_else(|| internal("a dispatch was refused that may be made"))
     }
 
     /// Does what the script's answer asks for.
     async fn follow(&self, verdict: Verdict, record: Record) -> Result<Turn, DispatchError> {
+        let once = record.once.is_some();
         match verdict {
+            Verdict::Created => Ok(Turn::Decided(Acquired::Created(record.dispatch))),
             Verdict::Reused => Ok(Turn::Decided(Acquired::Reused(record.dispatch))),
             Verdict::Failed => Err(failure::held(&record)),
             Verdict::Wait => Ok(Turn::Again),
             Verdict::Create | Verdict::Verify => match self.work_on(verdict, record).await {
+                // What was found is kept for repetitions when it is asked for again.
+                Ok(Acquired::Reused(_)) if once => Ok(Turn::Again),
                 Ok(acquired) => Ok(Turn::Decided(acquired)),
                 // The claim was lost: somebody else is at it.
                 Err(DispatchError::Timeout { .. }) => Ok(Turn::Again),
@@ -161,9 +179,7 @@ impl Dispatches {
     /// again for all. Where that makes a dispatch, one of them is told that it was made.
     async fn wait_with_others(&self, request: &Acquire, record: &Record) -> Result<Turn, DispatchError> {
         let name = Store::hint_name(&request.place);
-        let claim_left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
-        let longest = POLL_MAX.min(Duration::from_millis(claim_left_ms));
-        let signal = self.hints.wait(&name, longest);
+        let signal = self.hints.wait(&name, claim_left(record));
         let (this, request) = (self.clone(), request.clone());
         let question = move || async move {
             let (verdict, record) = this.ask(&request).await?;
@@ -261,15 +277,43 @@ impl Dispatches {
     }
 
     /// Notes that somebody is interested: the time to live starts anew if it runs.
-    pub async fn touch(&self, tenant: &Name, which: Which) -> Result<Dispatch, DispatchError> {
-        let found = self.get(tenant, which).await?;
-        Ok(self.store.touch(&found.place, found.id).await?.dispatch)
+    pub async fn touch(&self, tenant: &Name, which: Which, once: Option<&Once>) -> Result<Dispatch, DispatchError> {
+        match self.found_or_answered(tenant, which, once).await? {
+            Sought::Found(found) => Ok(self.store.touch(&found.place, found.id, once).await?.dispatch),
+            Sought::Answered(before) => Ok(before),
+        }
     }
 
     /// Arms, moves or cancels the time to live.
-    pub async fn change_ttl(&self, tenant: &Name, which: Which, change: TtlChange) -> Result<Dispatch, DispatchError> {
-        let found = self.get(tenant, which).await?;
-        Ok(self.store.change_ttl(&found.place, found.id, change).await?.dispatch)
+    pub async fn change_ttl(
+        &self,
+        tenant: &Name,
+        which: Which,
+        change: TtlChange,
+        once: Option<&Once>,
+    ) -> Result<Dispatch, DispatchError> {
+        match self.found_or_answered(tenant, which, once).await? {
+            Sought::Found(found) => Ok(self.store.change_ttl(&found.place, found.id, change, once).await?.dispatch),
+            Sought::Answered(before) => Ok(before),
+        }
+    }
+
+    /// The dispatch; or, where it is gone, what this very request was answered while it was there.
+    async fn found_or_answered(
+        &self,
+        tenant: &Name,
+        which: Which,
+        once: Option<&Once>,
+    ) -> Result<Sought, DispatchError> {
+        let id = if let Which::Id(id) = &which { Some(*id) } else { None };
+        match (self.get(tenant, which).await, id, once) {
+            (Ok(found), _, _) => Ok(Sought::Found(found)),
+            (Err(DispatchError::NotFound), Some(id), Some(once)) => {
+                let before = self.store.touched_before(id, once).await?;
+                before.map(|before| Sought::Answered(before.dispatch)).ok_or(DispatchError::NotFound)
+            }
+            (Err(error), _, _) => Err(error),
+        }
     }
 
     /// An agent says how its session is; `token` is the one from its job's attributes.
@@ -287,9 +331,8 @@ impl Dispatches {
 
     /// Takes in a provider's webhook.
     pub async fn notice(&self, notice: RoomNotice) -> Result<(), DispatchError> {
-        // A room whose name we would not take is none of ours.
-        let Ok(room) = Name::room(notice.room.as_str()) else { return Ok(()) };
-        let tenant = Name::default_tenant();
+        // A room whose name we would not give is none of ours.
+        let Some((tenant, room)) = room_of(&notice.room) else { return Ok(()) };
         self.store.notice(&tenant, &room, &notice, self.settings.heartbeat_believed).await?;
         Ok(())
     }
@@ -314,6 +357,12 @@ impl Dispatches {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// How long to wait for a hint that the claim is over: not beyond its end.
+fn claim_left(record: &Record) -> Duration {
+    let left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
+    POLL_MAX.min(Duration::from_millis(left_ms))
 }
 
 /// A defect.

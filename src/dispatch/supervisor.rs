@@ -42,10 +42,9 @@ impl Core {
     /// lives: a dispatch that is made anew goes on under that id.
     pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
         let dispatch = &record.dispatch;
-        let room = dispatch.place.room.as_str();
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let lost = CancellationToken::new();
-        let look = match self.under_claim(record, &lost, Box::pin(self.look(room, true))).await {
+        let look = match self.under_claim(record, &lost, Box::pin(self.look(&dispatch.place, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -58,13 +57,15 @@ impl Core {
             people: &look.people,
             wanted_id: wanted,
         };
-        let (judgement, record) =
+        let (judgement, mut judged) =
             match self.store.observe(&dispatch.place, dispatch.token, &seen, &self.settings.observe_rules()).await {
                 Ok(judged) => judged,
                 // Somebody has taken it over in the meantime; theirs to go on with.
                 Err(StoreError::Refused(Refusal::NotOwner)) => return Err(self.claim_lost()),
                 Err(error) => return Err(error.into()),
             };
+        judged.once.clone_from(&record.once);
+        let record = judged;
         match judgement {
             Judgement::Well => {
                 if let Some(ours) = ours.filter(|_| !self.settings.observe_only) {
@@ -73,6 +74,7 @@ impl Core {
                 Ok(Outcome::Well(record.dispatch))
             }
             Judgement::Redispatch => {
+                self.metrics.redispatched(known_reason(&record.dispatch.reason));
                 tell_of_redispatch(&record.dispatch, self.settings.quick_tries);
                 Box::pin(self.make(&record)).await.map(Outcome::Made)
             }
@@ -84,7 +86,6 @@ impl Core {
     /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
     /// listed yet). What fails here is met again at the next look.
     async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
-        let room = place.room.as_str();
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
@@ -93,7 +94,7 @@ impl Core {
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
-            let removed = self.remove_agent(room, &other.identity).await;
+            let removed = self.remove_agent(place, &other.identity).await;
             tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
@@ -107,12 +108,17 @@ impl Core {
             Ok(()) => {}
             Err(Failure::Lost) => return Err(self.claim_lost()),
             Err(Failure::Store(error)) => return Err(error.into()),
-            Err(Failure::Provider(error)) => return self.give_up(record, error, true).await,
+            Err(Failure::Provider(error)) => {
+                self.metrics.cleaned_up(false);
+                return self.give_up(record, error, true).await;
+            }
         }
         match self.store.ended(&dispatch.place, dispatch.token).await {
             Ok(()) => {
                 self.count_no_longer(record).await;
-                self.metrics.dispatch_ended(end_reason(&dispatch.reason));
+                self.metrics.cleaned_up(true);
+                let lived_ms = record.now_ms.saturating_sub(dispatch.created_at_ms);
+                self.metrics.dispatch_ended(known_reason(&dispatch.reason), Duration::from_millis(lived_ms));
                 tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
                 Ok(())
             }
@@ -123,7 +129,7 @@ impl Core {
 
     async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
         let place = &record.dispatch.place;
-        let look = self.look(place.room.as_str(), true).await?;
+        let look = self.look(place, true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             self.remove(place, &found.id).await?;
         }
@@ -178,6 +184,19 @@ impl Core {
     }
 }
 
+/// Why a dispatch ends, or is made again.
+const REASONS: [&str; 9] = [
+    "ttl",
+    "asked",
+    "room_closed",
+    "too_old",
+    "join_deadline",
+    "agent_gone",
+    "agent_silent",
+    "agent_closed",
+    "returned",
+];
+
 /// How many failures in a row are worth waking somebody.
 const FAILURES_ALERT: u32 = 3;
 
@@ -191,8 +210,8 @@ fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
 }
 
 /// The reasons that metrics know: a bounded set, whatever stands in Redis.
-fn end_reason(reason: &str) -> &'static str {
-    ["ttl", "asked", "room_closed", "too_old"].into_iter().find(|known| *known == reason).unwrap_or("other")
+fn known_reason(reason: &str) -> &'static str {
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or("other")
 }
 
 /// What stood in the way of a deletion.

@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::SecretString;
 use sha2::Sha256;
 
 use crate::id::DispatchId;
@@ -32,9 +33,9 @@ impl TokenMint {
     }
 
     /// The token of the agent that is dispatched under this fencing token.
-    pub fn mint(&self, id: DispatchId, token: u64) -> String {
+    pub fn mint(&self, id: DispatchId, token: u64) -> SecretString {
         let mac = mac(&self.key, format!("{id}:{token}").as_bytes()).finalize().into_bytes();
-        format!("gat_{token}_{}", URL_SAFE_NO_PAD.encode(mac))
+        format!("gat_{token}_{}", URL_SAFE_NO_PAD.encode(mac)).into()
     }
 
     /// The fencing token within, if this mint made the text for the dispatch.
@@ -58,12 +59,14 @@ fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
     fn a_token_is_good_for_its_dispatch_alone() {
         let (mint, id) = (TokenMint::new("secret"), DispatchId::new(3));
-        let token = mint.mint(id, 17);
+        let token = mint.mint(id, 17).expose_secret().to_owned();
         assert_eq!(mint.verify(id, &token), Some(17));
         assert_eq!(mint.verify(DispatchId::new(3), &token), None);
         assert_eq!(mint.verify(id, &token.replace("gat_17", "gat_18")), None);

@@ -1,37 +1,83 @@
-//! Who may call: the one key of the settings.
+//! Who calls: from what a request shows to a [`Caller`], and whether the route is open to them.
 
-use axum::http::HeaderMap;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 
-/// The key that opens every guarded route; only its hash is kept.
-#[derive(Clone)]
-pub struct ApiKey {
-    /// None where the key of the settings is empty: then nothing opens them.
-    hash: Option<[u8; 32]>,
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use crate::access::{AccessError, Caller, Scopes};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Who has a key with one of these scopes.
+    Key(Needs),
+    /// The same, and a page with a LiveKit token for the room that it names.
+    KeyOrPage(Needs),
+    /// Anybody; the handler may check its callers itself.
+    Open,
 }
 
-impl ApiKey {
-    /// The key of the settings.
-    pub fn new(key: &SecretString) -> Self {
-        let key = key.expose_secret();
-        Self { hash: (!key.is_empty()).then(|| Sha256::digest(key.as_bytes()).into()) }
-    }
+/// The scopes that a route takes, any one of them; `admin` opens every route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// For `GET` and `HEAD`.
+    pub(super) look: Scopes,
+    /// For every other method.
+    pub(super) change: Scopes,
+}
 
-    /// Whether the request carries the key. Both hashes have the same length, and are compared
-    /// in constant time: how long it takes tells nothing about the key.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        let (Some(hash), Some(token)) = (&self.hash, bearer(headers)) else { return false };
-        Sha256::digest(token.as_bytes()).as_slice().ct_eq(hash).into()
+impl Needs {
+    /// The scopes for this method.
+    pub(super) fn of(self, method: &Method) -> Scopes {
+        if matches!(*method, Method::GET | Method::HEAD) { self.look } else { self.change }
     }
 }
 
-impl std::fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ApiKey(…)")
+/// Who calls, for handlers of routes that are not open.
+#[derive(Debug, Clone)]
+pub(super) struct By(pub(super) Arc<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let known = parts.extensions.get::<Self>().cloned();
+        known.ok_or_else(|| Problem::internal("the handler of an open route asks who calls"))
     }
+}
+
+/// Who calls, if the route is open to them; nobody in particular where it is open to all.
+pub(super) async fn admit(
+    app: &AppState,
+    access: Access,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<By>, Problem> {
+    let (needs, takes_pages) = match access {
+        Access::Open => return Ok(None),
+        Access::Key(needs) => (needs, false),
+        Access::KeyOrPage(needs) => (needs, true),
+    };
+    let shown = bearer(headers).ok_or(AccessError::Unauthorized)?;
+    let caller = match app.access.admit(shown).await {
+        Err(AccessError::Unauthorized) if takes_pages => page(app, shown).ok_or(AccessError::Unauthorized)?,
+        answer => answer?,
+    };
+    if caller.page_room().is_some() || caller.may(needs.of(method)) {
+        return Ok(Some(By(caller)));
+    }
+    Err(Problem::new(Code::Forbidden, "the scopes of the key do not open this"))
+}
+
+/// The page that shows a LiveKit token of ours.
+fn page(app: &AppState, token: &str) -> Option<Arc<Caller>> {
+    let room = app.livekit.as_ref()?.page_room(token)?;
+    Caller::page(&room).map(Arc::new)
 }
 
 /// The token of `Authorization: Bearer <token>`. Two such headers are none: it is not ours
@@ -52,29 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_key_opens() {
-        let key = ApiKey::new(&"s3cret".into());
-        assert!(key.admits(&headers(&["Bearer s3cret"])));
-        assert!(key.admits(&headers(&["bearer s3cret"])));
-        for wrong in ["Bearer s3cre", "Bearer s3cret2", "Bearer S3CRET", "Basic s3cret", "s3cret", "Bearer ", "Bearer"]
-        {
-            assert!(!key.admits(&headers(&[wrong])), "{wrong}");
+    fn only_one_bearer_counts() {
+        assert_eq!(bearer(&headers(&["Bearer s3cret"])), Some("s3cret"));
+        assert_eq!(bearer(&headers(&["bearer s3cret"])), Some("s3cret"));
+        for none in [&["Basic s3cret"][..], &["s3cret"], &["Bearer "], &["Bearer"], &[], &["Bearer a", "Bearer b"]] {
+            assert_eq!(bearer(&headers(none)), None, "{none:?}");
         }
-        assert!(!key.admits(&headers(&[])));
-        assert!(!key.admits(&headers(&["Bearer s3cret", "Bearer other"])));
-        assert!(!key.admits(&headers(&["Bearer other", "Bearer s3cret"])));
-    }
-
-    #[test]
-    fn an_empty_key_opens_nothing() {
-        let key = ApiKey::new(&"".into());
-        assert!(
-            !key.admits(&headers(&["Bearer "])) && !key.admits(&headers(&[])) && !key.admits(&headers(&["Bearer x"]))
-        );
-    }
-
-    #[test]
-    fn the_key_is_not_printed() {
-        assert!(!format!("{:?}", ApiKey::new(&"s3cret".into())).contains("s3cret"));
     }
 }

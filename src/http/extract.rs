@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,9 @@ use serde_json::error::Category;
 
 use super::problem::{Code, Problem};
 use super::state::App;
-use crate::id::DispatchId;
+use crate::access::AccessError;
+use crate::id::{DispatchId, KeyId};
+use crate::scrub;
 
 /// The longest explanation of a refusal, in characters: it repeats what the caller sent.
 const DETAIL_CHARS_MAX: usize = 300;
@@ -24,17 +26,18 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
-        }
-        let body = RawBody::from_request(request, app).await?.0;
-        serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
-            Category::Data => Problem::new(Code::InvalidRequest, shortened(error.to_string())),
-            Category::Syntax | Category::Eof | Category::Io => {
-                Problem::new(Code::MalformedJson, shortened(error.to_string()))
-            }
-        })
+        parse_json(&RawBody::of_json(request, app).await?).map(Self)
     }
+}
+
+/// What the JSON says, or what is wrong with it.
+pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Problem::new(Code::InvalidRequest, shortened(&error.to_string())),
+        Category::Syntax | Category::Eof | Category::Io => {
+            Problem::new(Code::MalformedJson, shortened(&error.to_string()))
+        }
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -51,6 +54,12 @@ impl FromRequest<App> for RawBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if is_encoded(request.headers()) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "bodies are taken uncompressed, without Content-Encoding",
+            ));
+        }
         let bytes_max = app.settings.body_bytes_max;
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -58,6 +67,20 @@ impl FromRequest<App> for RawBody {
             return Err(too_large(bytes_max));
         }
         read(request.into_body(), bytes_max).await.map(Self)
+    }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+impl RawBody {
+    /// The bytes of a body that says it is JSON.
+    pub(super) async fn of_json(request: Request, app: &App) -> Result<Bytes, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
+        }
+        Ok(Self::from_request(request, app).await?.0)
     }
 }
 
@@ -98,7 +121,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         }
         match axum::extract::Query::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(error) => Err(Problem::new(Code::InvalidRequest, shortened(error.body_text()))),
+            Err(error) => Err(Problem::new(Code::InvalidRequest, shortened(&error.body_text()))),
         }
     }
 }
@@ -137,6 +160,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IdInPath {
     }
 }
 
+/// The id of an API key in the path. What is no id names no key.
+#[derive(Debug)]
+pub(super) struct KeyIdInPath(pub(super) KeyId);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyIdInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| AccessError::NotFound.into())
+    }
+}
+
 /// A checked field in the path.
 #[derive(Debug)]
 pub(super) struct InPath<T>(pub(super) T);
@@ -154,14 +190,15 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
                 ErrorKind::InvalidUtf8InPathParam { .. } => {
                     Err(Problem::new(Code::MalformedRequest, "the path is not percent-encoded UTF-8"))
                 }
-                _ => Err(Problem::new(Code::InvalidRequest, shortened(error.body_text()))),
+                _ => Err(Problem::new(Code::InvalidRequest, shortened(&error.body_text()))),
             },
             Err(other) => Err(Problem::internal(other.body_text())),
         }
     }
 }
 
-fn shortened(mut text: String) -> String {
+fn shortened(text: &str) -> String {
+    let mut text = scrub::masked(text).into_owned();
     if let Some((end, _)) = text.char_indices().nth(DETAIL_CHARS_MAX) {
         text.truncate(end);
         text.push('…');
@@ -208,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_explanation_is_short() {
-        assert_eq!(shortened("é".repeat(400)).chars().count(), DETAIL_CHARS_MAX + 1);
-        assert_eq!(shortened("é".repeat(300)).chars().count(), DETAIL_CHARS_MAX);
+        assert_eq!(shortened(&"é".repeat(400)).chars().count(), DETAIL_CHARS_MAX + 1);
+        assert_eq!(shortened(&"é".repeat(300)).chars().count(), DETAIL_CHARS_MAX);
     }
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::dispatch::{SessionState, State};
-use crate::name::Name;
+use crate::access::Scope;
+use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
+use crate::name::{Name, NameError};
 
 /// The longest metadata of an agent, in bytes. LiveKit takes eight times as much; here it is kept in Redis, too, for the
 /// dispatch that may have to be made again.
@@ -18,6 +19,30 @@ pub(super) const TTL_SECONDS_MAX: u32 = 86_400;
 /// A room's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RoomName(pub(super) Name);
+
+/// A room's name in the browser contract: a page writes it as LiveKit has it, which is longer by the tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PageRoomName(pub(super) String);
+
+/// A tenant's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TenantName(pub(super) Name);
+
+/// What an API key is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyName(pub(super) Name);
+
+/// The name of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ScopeName(pub(super) Scope);
+
+/// How long an API key opens, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyLifeSeconds(pub(super) u32);
+
+/// How many things a page of a list has at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PageLimit(pub(super) u32);
 
 /// An agent's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +101,15 @@ macro_rules! text_field {
 }
 
 text_field!(RoomName, "a room's name", |text| Name::room(text).map(Self));
+text_field!(PageRoomName, "a room's name", |text| match Name::room(text.as_str()) {
+    Err(NameError::TooLong) if text.chars().count() <= PROVIDER_ROOM_CHARS_MAX => Ok(Self(text)),
+    checked => checked.map(|_| Self(text)),
+});
+text_field!(TenantName, "a tenant's name", |text| Name::tenant(text).map(Self));
+text_field!(KeyName, "a key's name", |text| Name::room(text).map(Self));
+text_field!(ScopeName, "a scope", |text| {
+    Scope::parse(&text).map(Self).ok_or("must be one of dispatch, pool, worker, task, read, admin")
+});
 text_field!(AgentName, "an agent's name", |text| Name::strict(text).map(Self));
 text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
 text_field!(Metadata, "metadata", |text| {
@@ -91,14 +125,55 @@ text_field!(Session, "a session's state", |text| match text.as_str() {
     _ => Err("must be one of open, busy, closed"),
 });
 
+/// Ten years of seconds: longer than anybody plans.
+pub(super) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;
+
 impl<'de> Deserialize<'de> for TtlSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Wider than the field, so that too large a number is told the same as any other.
-        let seconds = i128::deserialize(deserializer)?;
-        match u32::try_from(seconds) {
-            Ok(seconds) if (1..=TTL_SECONDS_MAX).contains(&seconds) => Ok(Self(seconds)),
-            _ => Err(de::Error::custom("ttl_seconds must be 1 to 86400")),
-        }
+        deserializer.deserialize_any(Seconds { what: "ttl_seconds", max: TTL_SECONDS_MAX }).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyLifeSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Seconds { what: "expires_in_seconds", max: KEY_LIFE_SECONDS_MAX }).map(Self)
+    }
+}
+
+/// Takes a whole number of seconds from 1 on. Whatever stands there is read: a number that is none of ours is no
+/// fault of the JSON.
+struct Seconds {
+    what: &'static str,
+    max: u32,
+}
+
+impl Visitor<'_> for Seconds {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of 1 to {}", self.what, self.max)
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<u32, E> {
+        let in_range = u32::try_from(seconds).ok().filter(|seconds| (1..=self.max).contains(seconds));
+        in_range.ok_or_else(|| E::custom(format_args!("{} must be 1 to {}", self.what, self.max)))
+    }
+}
+
+const PAGE_LIMIT_DEFAULT: u32 = 100;
+const PAGE_LIMIT_MAX: u32 = 1_000;
+
+impl Default for PageLimit {
+    fn default() -> Self {
+        Self(PAGE_LIMIT_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limit = u32::deserialize(deserializer)?;
+        let in_range = (1..=PAGE_LIMIT_MAX).contains(&limit);
+        if in_range { Ok(Self(limit)) } else { Err(de::Error::custom("limit must be 1 to 1000")) }
     }
 }
 
@@ -164,6 +239,11 @@ mod tests {
             [json!(0), json!(86_401), json!(-1), json!(1.5), json!(1e300), json!(u64::MAX), json!("60"), json!(true)]
         {
             assert!(read::<TtlSeconds>(bad.clone()).is_err(), "{bad}");
+        }
+        for bad in ["1.5", "\"60\"", "true", "[]", "{}", "-1", "99999999999999999999"] {
+            let error = serde_json::from_str::<TtlSeconds>(bad).unwrap_err();
+            assert_eq!(error.classify(), serde_json::error::Category::Data, "{bad}: {error}");
+            assert!(error.to_string().contains("1 to 86400"), "{error}");
         }
         assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX))).is_ok());
         assert!(read::<Metadata>(json!("x".repeat(METADATA_BYTES_MAX + 1))).is_err());

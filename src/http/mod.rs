@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! server.rs    accepts connections, with their limits and time-outs
-//! shell.rs     what surrounds every handler: request id, key, deadline, metrics, access log
+//! auth.rs      who calls, and whether the route is open to them
+//! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
+//! openapi/     the document of the API, made of the handlers and the routes; a page of it
 //! problem.rs   every failure a caller can see
 //! <resource>/  one endpoint per file: its types, its handler, its tests
 //! ```
@@ -12,13 +14,19 @@
 
 mod agents;
 mod auth;
+mod cors;
 mod dispatches;
 mod extract;
 mod fields;
+mod idempotency;
+mod keys;
 mod livekit;
+mod openapi;
 mod operation;
 mod problem;
 mod problem_catalogue;
+#[cfg(test)]
+mod problem_page;
 mod request_id;
 mod rooms;
 mod router;
@@ -27,9 +35,9 @@ mod shell;
 mod state;
 mod timed_io;
 
-pub use auth::ApiKey;
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
+pub use openapi::document;
 pub use operation::readyz::{Check, Readiness};
-pub use router::router;
+pub use router::{RouteAccess, route_access, router};
 pub use server::{Server, ServerOptions};
 pub use state::{App, AppState, HttpSettings};

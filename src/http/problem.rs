@@ -12,8 +12,10 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(super) use super::problem_catalogue::Code;
+use crate::access::AccessError;
 use crate::dispatch::DispatchError;
 use crate::provider::ProviderError;
 
@@ -40,24 +42,40 @@ pub(super) enum Form {
     Kept,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    #[schema(example = "urn:greenroom:problem:store_unavailable")]
     r#type: String,
     title: &'static str,
+    #[schema(minimum = 400, maximum = 599, example = 503)]
     status: u16,
+    /// For a developer: what was wrong with this request.
     detail: &'a str,
+    /// For programs; stable.
+    #[schema(example = "store_unavailable")]
     code: &'static str,
+    /// Under it the log has the cause.
     request_id: &'a str,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// When it may, in seconds; left out where it may not.
+    #[schema(value_type = u64, required = false, minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
+    /// For an end user: says nothing of how the service is built.
     user_message: &'static str,
+    /// For a developer or an operator: what to do.
     suggestions: &'static [&'static str],
 }
 
-#[derive(Serialize)]
-struct KeptFailure<'a> {
+/// A failure of the browser contract.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub(super) struct KeptFailure<'a> {
     success: bool,
+    /// What was wrong, or from 500 on what an end user may be told.
     message: &'a str,
 }
 
@@ -149,6 +167,12 @@ impl From<DispatchError> for Problem {
             }
             DispatchError::BadToken => Self::new(Code::BadToken, "the token was not made for this dispatch"),
             DispatchError::Ending => Self::new(Code::DispatchEnding, "the dispatch is ending"),
+            DispatchError::KeyReused => {
+                Self::new(Code::IdempotencyKeyReused, "this `Idempotency-Key` was sent with another request")
+            }
+            DispatchError::UnderWay => {
+                Self::new(Code::RequestUnderWay, "the request with this `Idempotency-Key` is still under way")
+            }
             DispatchError::Draining => {
                 Self::new(Code::AgentDraining, "the agent drains: no new dispatch of it is made")
             }
@@ -170,11 +194,28 @@ impl From<DispatchError> for Problem {
             DispatchError::Timeout { retry_after } => {
                 Self::new(Code::Timeout, "nothing was decided in time; it may be soon").retry_after(retry_after)
             }
+            DispatchError::ReservedRoom => Self::new(
+                Code::InvalidRequest,
+                "a room's name must not begin with letters, digits, '_', '.' or '-' and then '::'",
+            ),
             DispatchError::BadCursor => Self::new(Code::BadCursor, "the cursor is not one of this list"),
             DispatchError::StoreUnavailable { detail } => {
                 Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)
             }
             DispatchError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unauthorized => Self::new(Code::Unauthorized, "the API key is missing or wrong"),
+            AccessError::Forbidden => Self::new(Code::Forbidden, "the key is bound to another tenant"),
+            AccessError::NotFound => Self::new(Code::KeyNotFound, "there is no API key of that id"),
+            AccessError::BadCursor => DispatchError::BadCursor.into(),
+            AccessError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            AccessError::Internal { detail } => Self::internal(detail),
         }
     }
 }
@@ -202,6 +243,8 @@ mod tests {
             (DispatchError::StaleToken, (409, "stale_token", None)),
             (DispatchError::BadToken, (401, "bad_token", None)),
             (DispatchError::Ending, (409, "dispatch_ending", Some(1))),
+            (DispatchError::KeyReused, (422, "idempotency_key_reused", None)),
+            (DispatchError::UnderWay, (409, "request_under_way", Some(1))),
             (DispatchError::Draining, (409, "agent_draining", None)),
             (DispatchError::TooMany { bound: Bound::Agent, retry_after: after }, (429, "too_many_dispatches", Some(3))),
             (provider(ProviderError::ObserveOnly), (409, "observe_only", None)),

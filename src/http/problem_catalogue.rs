@@ -31,6 +31,11 @@ macro_rules! catalogue {
             $($name,)+
         }
 
+        impl Code {
+            /// All of them, in their order.
+            pub(in crate::http) const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
         /// In the order of the codes.
         static ENTRIES: &[Entry] = &[$(Entry {
             code: $code,
@@ -62,6 +67,10 @@ catalogue! {
     Unauthorized: "unauthorized", UNAUTHORIZED, NEVER, "A key is needed", NO_ACCESS,
     ["Send `Authorization: Bearer <key>` with the API key of this service."];
 
+    Forbidden: "forbidden", FORBIDDEN, NEVER, "Not allowed to this caller", NO_ACCESS,
+    ["Use a key with the scope that the route needs: the API reference lists it.",
+     "A page's token is good for its own room, and for the agents that pages may ask for."];
+
     BadToken: "bad_token", UNAUTHORIZED, NEVER, "The token is not valid for this dispatch", NO_ACCESS,
     ["Report with the id and the token from the attributes of the agent's own job."];
 
@@ -73,6 +82,9 @@ catalogue! {
 
     DispatchNotFound: "dispatch_not_found", NOT_FOUND, NEVER, "No such dispatch", GONE,
     ["It may have ended: `GET /v1/rooms/{room}/explain` says what happened in its room."];
+
+    KeyNotFound: "key_not_found", NOT_FOUND, NEVER, "No such API key", OUR_REQUEST,
+    ["`GET /v1/keys` lists those that there are."];
 
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
@@ -89,6 +101,9 @@ catalogue! {
     DispatchEnded: "dispatch_ended", GONE, NEVER, "The dispatch is over", GONE,
     ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
 
+    RequestUnderWay: "request_under_way", CONFLICT, AGAIN, "The same request is under way", BUSY,
+    ["Repeat it with the same `Idempotency-Key` after `retry_after_seconds`: it then gets the first one's answer."];
+
     AgentDraining: "agent_draining", CONFLICT, NEVER, "The agent is being drained", BUSY,
     ["Ask for the agent that takes its place.",
      "`POST /v1/agents/{agent}/undrain` takes it back."];
@@ -97,16 +112,20 @@ catalogue! {
     ["No agent is in the room, and this service may make none: unset `dispatch.observe_only` to let it."];
 
     LivekitNotConfigured: "livekit_not_configured", CONFLICT, NEVER, "LiveKit is not configured", BUSY,
-    ["Give the service the address, key and secret of a LiveKit server."];
+    ["Give the service the address, key and secret of a LiveKit server: the simulated provider has no rooms to join."];
 
     BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, NEVER, "The body is too large", OUR_REQUEST,
     ["Pass large things by reference, such as a link in the metadata."];
 
-    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, NEVER, "The body must be JSON", OUR_REQUEST,
-    ["Send `Content-Type: application/json`."];
+    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, NEVER, "The body must be plain JSON", OUR_REQUEST,
+    ["Send `Content-Type: application/json`.",
+     "Send the body as it is: compressed ones are not taken."];
 
     InvalidRequest: "invalid_request", UNPROCESSABLE_ENTITY, NEVER, "The request makes no sense", OUR_REQUEST,
     ["See `detail` for the field and what it takes. Unknown fields are refused."];
+
+    IdempotencyKeyReused: "idempotency_key_reused", UNPROCESSABLE_ENTITY, NEVER, "The key was used for another request", OUR_REQUEST,
+    ["Use a new `Idempotency-Key` for each request, and the same one only to repeat it unchanged."];
 
     TooManyDispatches: "too_many_dispatches", TOO_MANY_REQUESTS, AGAIN, "As many dispatches live as may", BUSY,
     ["Try again after `retry_after_seconds`: some may have ended.",

@@ -2,22 +2,33 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::MethodRouter;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
 
-use super::problem::Form::{Kept, Problem};
-use super::shell::Access::{Key, Open};
-use super::shell::Patience::{Prompt, Waits};
+use super::auth::Access::{self, Key, KeyOrPage, Open};
+use super::auth::Needs;
+use super::problem::Form::{self, Kept, Problem};
+use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, dispatches, livekit, operation, rooms, shell};
+use super::{agents, cors, dispatches, keys, livekit, operation, rooms, shell};
+use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
 pub fn router(app: App) -> Router {
+    let cors = cors::layer(&app.settings.cors_origins);
     let mut router = Router::new();
-    for (template, access, patience, form, methods) in routes() {
+    for Route { template, access, patience, form, methods: (_, _, methods) } in table() {
         let endpoint = Endpoint { app: app.clone(), spec: Spec { template, access, patience, form } };
         let methods = methods.fallback(shell::method_not_allowed);
-        router = router.route(template, methods.layer(from_fn_with_state(endpoint, shell)));
+        let methods = methods.layer(from_fn_with_state(endpoint, shell));
+        // Outermost: a preflight shows no key, and a page may read its refusals.
+        let methods = match &cors {
+            Some(cors) if cors::covers(template) => methods.layer(cors.clone()),
+            _ => methods,
+        };
+        router = router.route(template, methods);
     }
     let unknown = Spec { template: "unknown", access: Open, patience: Prompt, form: Problem };
     let unknown = from_fn_with_state(Endpoint { app: app.clone(), spec: unknown }, shell);
@@ -26,34 +37,96 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-type Route = (&'static str, shell::Access, shell::Patience, super::problem::Form, MethodRouter<App>);
+/// Who may call a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteAccess {
+    /// The route, as in `/v1/dispatches/{id}`.
+    pub template: &'static str,
+    /// The scopes for `GET` and `HEAD`, and those for every other method, of which one is enough; none where the
+    /// route is open, or checks its callers itself.
+    pub scopes: Option<(Scopes, Scopes)>,
+    /// Whether a page with a LiveKit token for its room may call it, too.
+    pub is_for_pages: bool,
+}
+
+/// Who may call which route.
+pub fn route_access() -> Vec<RouteAccess> {
+    let told = |Route { template, access, .. }: Route| match access {
+        Open => RouteAccess { template, scopes: None, is_for_pages: false },
+        Key(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: false },
+        KeyOrPage(needs) => RouteAccess { template, scopes: Some((needs.look, needs.change)), is_for_pages: true },
+    };
+    table().into_iter().map(told).collect()
+}
+
+/// A route with its handlers, and what these say of themselves for the document.
+pub(super) struct Route {
+    pub(super) template: &'static str,
+    pub(super) access: Access,
+    pub(super) patience: Patience,
+    pub(super) form: Form,
+    pub(super) methods: UtoipaMethodRouter<App>,
+}
+
+/// Dispatches: who may read looks, who may dispatch does both.
+const DISPATCH: Needs =
+    Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Keys are for administrators, also to look at.
+const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
 /// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
 #[rustfmt::skip]
-fn routes() -> [Route; 16] {
-    use agents::drain::{drain, undrain};
-    use dispatches::{activity, alive, create, end, end_of_room, get as get_one, list, ttl};
+pub(super) fn table() -> Vec<Route> {
+    use dispatches::{activity, alive, create, end, end_of_room, get, list, ttl};
     use livekit::{agent_status, dispatch_agent, webhook};
-    use operation::{healthz, metrics, readyz};
+    use operation::{docs, healthz, metrics, openapi, readyz};
     use rooms::{connect, explain};
-    [
-        ("/v1/dispatches", Key, Waits, Problem, post(create::create).get(list::list).delete(end_of_room::end_of_room)),
-        ("/v1/dispatches/{id}", Key, Waits, Problem, get(get_one::get).delete(end::end)),
-        ("/v1/dispatches/{id}/activity", Key, Prompt, Problem, post(activity::activity)),
-        ("/v1/dispatches/{id}/alive", Open, Prompt, Problem, post(alive::alive)),
-        ("/v1/dispatches/{id}/ttl", Key, Prompt, Problem, post(ttl::ttl)),
-        ("/v1/connect", Key, Waits, Problem, post(connect::connect)),
-        ("/v1/agents/{agent}", Key, Prompt, Problem, get(agents::get::get)),
-        ("/v1/agents/{agent}/drain", Key, Prompt, Problem, post(drain)),
-        ("/v1/agents/{agent}/undrain", Key, Prompt, Problem, post(undrain)),
-        ("/v1/rooms/{room}/explain", Key, Prompt, Problem, get(explain::explain)),
+    vec![
+        route("/v1/dispatches", Key(DISPATCH), Waits, Problem, routes!(create::create, list::list, end_of_room::end_of_room)),
+        route("/v1/dispatches/{id}", Key(DISPATCH), Waits, Problem, routes!(get::get, end::end)),
+        route("/v1/dispatches/{id}/activity", Key(DISPATCH), Prompt, Problem, routes!(activity::activity)),
+        route("/v1/dispatches/{id}/alive", Open, Prompt, Problem, routes!(alive::alive)),
+        route("/v1/dispatches/{id}/ttl", Key(DISPATCH), Prompt, Problem, routes!(ttl::ttl)),
+        route("/v1/connect", Key(DISPATCH), Waits, Problem, routes!(connect::connect)),
+        route("/v1/agents/{agent}", Key(DISPATCH), Prompt, Problem, routes!(agents::get::get)),
+        route("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, routes!(agents::drain::drain)),
+        route("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, routes!(agents::undrain::undrain)),
+        route("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, routes!(explain::explain)),
 
-        ("/api/livekit/dispatch-agent", Key, Waits, Kept, post(dispatch_agent::dispatch_agent)),
-        ("/api/livekit/agent-status", Key, Prompt, Kept, get(agent_status::agent_status)),
-        ("/api/livekit/webhook", Open, Prompt, Problem, post(webhook::webhook)),
+        route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
+        route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),
 
-        ("/healthz", Open, Prompt, Problem, get(healthz::healthz)),
-        ("/readyz", Open, Prompt, Problem, get(readyz::readyz)),
-        ("/metrics", Open, Prompt, Problem, get(metrics::metrics)),
+        route("/api/livekit/dispatch-agent", KeyOrPage(DISPATCH), Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
+        route("/api/livekit/agent-status", KeyOrPage(DISPATCH), Prompt, Kept, routes!(agent_status::agent_status)),
+        route("/api/livekit/webhook", Open, Prompt, Problem, routes!(webhook::webhook)),
+
+        route("/healthz", Open, Prompt, Problem, routes!(healthz::healthz)),
+        route("/readyz", Open, Prompt, Problem, routes!(readyz::readyz)),
+        route("/metrics", Open, Prompt, Problem, routes!(metrics::metrics)),
+        route("/openapi.json", Open, Prompt, Problem, routes!(openapi::openapi)),
+        route("/docs", Open, Prompt, Problem, routes!(docs::docs)),
     ]
+}
+
+fn route(
+    template: &'static str,
+    access: Access,
+    patience: Patience,
+    form: Form,
+    methods: UtoipaMethodRouter<App>,
+) -> Route {
+    Route { template, access, patience, form, methods }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handler_is_on_the_path_that_it_tells() {
+        for route in table() {
+            let (_, paths, _) = route.methods;
+            assert_eq!(paths.paths.keys().collect::<Vec<_>>(), [route.template]);
+        }
+    }
 }

@@ -11,12 +11,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
+
+use crate::telemetry::Metrics;
 
 use super::timed_io::{Answering, Limits, TimedIo};
 
@@ -25,6 +27,10 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 
 /// How long not to accept after an error that is not one connection's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may wait to be accepted. Where more come at once, the kernel resets some: a thousand
+/// pages that connect again together are few. Linux takes no more than its `somaxconn`, 4,096.
+const BACKLOG: u32 = 4096;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -36,6 +42,8 @@ pub struct ServerOptions {
     /// How long a connection may lie idle between two requests. Above the load balancer's own,
     /// or it will now and then send a request into a closing connection.
     pub idle_timeout: Duration,
+    /// How long a peer may take to read an answer.
+    pub write_timeout: Duration,
     /// How many connections are served at once; more wait in the kernel's queue.
     pub connections_max: usize,
 }
@@ -47,6 +55,7 @@ impl ServerOptions {
             listen,
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             connections_max: 20_000,
         }
     }
@@ -62,10 +71,15 @@ pub struct Server {
 impl Server {
     /// Listens, and serves until `stopping` is cancelled. Then it accepts nothing more and
     /// finishes the requests that it has begun.
-    pub async fn start(options: ServerOptions, router: Router, stopping: CancellationToken) -> io::Result<Self> {
-        let listener = TcpListener::bind(options.listen).await?;
+    pub fn start(
+        options: ServerOptions,
+        router: Router,
+        metrics: Arc<Metrics>,
+        stopping: CancellationToken,
+    ) -> io::Result<Self> {
+        let listener = listen(options.listen)?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, options, router, stopping));
+        let accepting = tokio::spawn(accept(listener, options, router, metrics, stopping));
         Ok(Self { address, accepting })
     }
 
@@ -82,14 +96,30 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, options: ServerOptions, router: Router, stopping: CancellationToken) {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A replica that is started anew takes the place of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(
+    listener: TcpListener,
+    options: ServerOptions,
+    router: Router,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
+) {
     let free = Arc::new(Semaphore::new(options.connections_max));
-    let limits = Limits { headers: options.header_read_timeout, idle: options.idle_timeout };
+    let limits =
+        Limits { headers: options.header_read_timeout, idle: options.idle_timeout, taking: options.write_timeout };
     let connections = TaskTracker::new();
     let serve = async {
         loop {
             let (stream, place) = next(&listener, &free).await;
-            let connection = Connection { limits, router: router.clone(), stopping: stopping.clone() };
+            let (router, metrics) = (router.clone(), Arc::clone(&metrics));
+            let connection = Connection { limits, router, metrics, stopping: stopping.clone() };
             connections.spawn(async move {
                 connection.serve(stream).await;
                 drop(place);
@@ -127,11 +157,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Connection {
     limits: Limits,
     router: Router,
+    metrics: Arc<Metrics>,
     stopping: CancellationToken,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
+        let _connected = self.metrics.connected();
         // Answers are small and whole: nothing is gained by waiting for more.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(cause = %error, "a connection without TCP_NODELAY");
@@ -165,7 +197,16 @@ impl Connection {
         };
         // The peer hung up, sent what is no HTTP, or was cut: nothing that we could mend.
         if let Err(error) = ended {
+            if timed_out(&error) {
+                self.metrics.connection_cut();
+            }
             tracing::debug!(cause = %error, "a connection ended early");
         }
     }
+}
+
+/// Whether it was us who cut it.
+fn timed_out(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

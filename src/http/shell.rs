@@ -1,4 +1,4 @@
-//! What surrounds every handler: the request's id, the key, the deadline, metrics, the access
+//! What surrounds every handler: the request's id, the caller, the deadline, metrics, the access
 //! log, and the last word on every failure. One function instead of a stack of layers, for the
 //! order matters and the reuse path has to be cheap.
 
@@ -7,26 +7,19 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, HOST, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
+use super::auth::{Access, admit};
 use super::problem::{Code, Form, Problem};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
+use crate::telemetry::Metrics;
 use crate::telemetry::metrics::HttpLabels;
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Who has the API key.
-    Key,
-    /// Anybody; the handler may check its callers itself.
-    Open,
-}
 
 /// How long a route may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,37 +62,67 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     let _in_flight = app.metrics.http_started();
     let id = RequestId::of(request.headers());
     let method = method_label(request.method());
+    let one_host = has_one_host(&request);
+    // Two hosts, and a body whose end is told in pieces, is where smuggling begins: nothing follows it.
+    let last = !one_host || request.headers().contains_key(TRANSFER_ENCODING);
 
-    let response = if spec.access == Access::Key && !app.api_key.admits(request.headers()) {
-        Problem::new(Code::Unauthorized, "the API key is missing or wrong").into_response()
+    let deadline = match spec.patience {
+        Patience::Prompt => app.settings.request_timeout,
+        Patience::Waits => app.settings.patient_timeout(),
+    };
+    let span = tracing::info_span!("request", request_id = id.as_str());
+    let response = if one_host {
+        in_time(deadline, &app.metrics, admitted(&app, spec.access, request, next)).instrument(span).await
     } else {
-        let deadline = match spec.patience {
-            Patience::Prompt => app.settings.request_timeout,
-            Patience::Waits => app.settings.patient_timeout(),
-        };
-        let span = tracing::info_span!("request", request_id = id.as_str());
-        in_time(deadline, next.run(request)).instrument(span).await
+        Problem::new(Code::MalformedRequest, "a request has one Host header").into_response()
     };
 
-    let exchange = Exchange { id: &id, spec: &spec, method, took: started.elapsed() };
+    let exchange = Exchange { metrics: &app.metrics, id: &id, spec: &spec, method, took: started.elapsed() };
     let mut response = exchange.concluded(response);
     let labels = HttpLabels { route: spec.template, method, status: class(response.status()) };
     app.metrics.http_answered(labels, exchange.took);
-    if app.shutdown.is_draining() {
+    if last || app.shutdown.is_draining() {
         // Callers that keep a connection open go elsewhere with their next request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id.into_header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Two of them are two opinions on whom the request is for, and HTTP/1.1 demands one.
+fn has_one_host(request: &Request) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        hosts => hosts == 1,
+    }
+}
+
+/// The handler's answer to a caller to whom the route is open.
+async fn admitted(app: &App, access: Access, mut request: Request, next: Next) -> Response {
+    match admit(app, access, request.method(), request.headers()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The handler's answer, unless it panics or takes too long. What it has begun at the
 /// provider goes on by itself.
-async fn in_time(deadline: Duration, handler: impl Future<Output = Response>) -> Response {
+async fn in_time(deadline: Duration, metrics: &Metrics, handler: impl Future<Output = Response>) -> Response {
     match tokio::time::timeout(deadline, AssertUnwindSafe(handler).catch_unwind()).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => Problem::internal(panic_message(panic.as_ref())).into_response(),
-        Err(_) => Problem::new(Code::Timeout, "the request took too long").into_response(),
+        Err(_) => {
+            metrics.timed_out("request");
+            Problem::new(Code::Timeout, "the request took too long").into_response()
+        }
     }
 }
 
@@ -110,6 +133,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// A request with its answer, for the log.
 struct Exchange<'a> {
+    metrics: &'a Metrics,
     id: &'a RequestId,
     spec: &'a Spec,
     method: &'static str,
@@ -126,6 +150,7 @@ impl Exchange<'_> {
         }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             self.log_problem(&problem);
+            self.metrics.http_problem(problem.code.entry().code);
             return problem.render(self.id.as_str(), self.spec.form);
         }
         if response.extensions_mut().remove::<Noted>().is_some() {
@@ -220,14 +245,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_panics_or_hangs_is_answered_for() {
         let code = |response: &Response| response.extensions().get::<Problem>().map(|problem| problem.code);
-        let second = Duration::from_secs(1);
-        let fine = in_time(second, async { StatusCode::OK.into_response() }).await;
+        let (second, metrics) = (Duration::from_secs(1), Metrics::new());
+        let fine = in_time(second, &metrics, async { StatusCode::OK.into_response() }).await;
         assert_eq!((fine.status(), code(&fine)), (StatusCode::OK, None));
-        let panicked = in_time(second, async { panic!("a defect") }).await;
+        let panicked = in_time(second, &metrics, async { panic!("a defect") }).await;
         assert_eq!(code(&panicked), Some(Code::Internal));
         assert_eq!(panicked.extensions().get::<Problem>().unwrap().cause.as_deref(), Some("panic: a defect"));
-        let hung = in_time(second, std::future::pending()).await;
+        let hung = in_time(second, &metrics, std::future::pending()).await;
         assert_eq!(code(&hung), Some(Code::Timeout));
+        assert!(metrics.encode().unwrap().contains("greenroom_timeouts_total{operation=\"request\"} 1"));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::auth::ApiKey;
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
+use crate::access::Access;
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
 use crate::name::Name;
@@ -19,8 +19,8 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The domain.
     pub dispatches: Dispatches,
-    /// The key that opens the guarded routes.
-    pub api_key: ApiKey,
+    /// Who may call the guarded routes.
+    pub access: Access,
     /// The replica's metrics.
     pub metrics: Arc<Metrics>,
     /// What must hold for the replica to be ready.
@@ -38,6 +38,8 @@ pub struct AppState {
 pub struct HttpSettings {
     /// The agent where a caller names none.
     pub default_agent: Name,
+    /// The agents that a page with a LiveKit token may ask for besides the default one.
+    pub page_agents: Vec<Name>,
     /// How long the browser's contract waits for a creation: all that a creation may take.
     pub creation_budget: Duration,
     /// How long `/v1` waits for a creation before it answers 202.
@@ -46,6 +48,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// The largest body that is read.
     pub body_bytes_max: usize,
+    /// The other origins whose pages may call; `*` is all.
+    pub cors_origins: Vec<String>,
 }
 
 impl HttpSettings {
@@ -53,10 +57,12 @@ impl HttpSettings {
     pub fn new(default_agent: Name) -> Self {
         Self {
             default_agent,
+            page_agents: Vec::new(),
             creation_budget: Duration::from_secs(20),
             page_patience: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 256 * 1024,
+            cors_origins: Vec::new(),
         }
     }
 

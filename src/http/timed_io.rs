@@ -4,7 +4,8 @@
 //! two need different limits: a load balancer keeps connections idle for a minute, and headers that take
 //! ten seconds are an attack. So the connection itself tells the two apart: it is idle until a byte
 //! comes, and from then on the headers have their own, shorter time. The deadline of the handlers
-//! covers the body. A peer that does not take its answer is cut after the idle time.
+//! covers the body. A peer that does not take its answer has a time of its own, for all of the answer: one
+//! that takes a byte now and then is cut as well.
 //!
 //! One timer serves a connection for life. It is not moved with every request: when it fires, it
 //! is looked at whether the time is really up.
@@ -24,8 +25,10 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct Limits {
     /// From a request's first byte, or the connection's start, to the end of its headers.
     pub(super) headers: Duration,
-    /// Between two requests, and until the peer takes more of an answer.
+    /// Between two requests.
     pub(super) idle: Duration,
+    /// From the moment that the peer takes no more of an answer until it has taken all of it.
+    pub(super) taking: Duration,
 }
 
 /// Tells the connection that a request is being answered, and so that the peer may be silent.
@@ -39,7 +42,7 @@ enum Wait {
     Headers,
     /// The first byte of a request.
     Request,
-    /// That the peer takes more of an answer.
+    /// That the peer takes the rest of an answer.
     Taking,
     /// Nothing: it is our turn.
     Nothing,
@@ -146,8 +149,8 @@ impl<C: AsyncWrite + Unpin> TimedIo<C> {
     fn written(&mut self, poll: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if poll.is_pending() {
             self.waits_for(Wait::Taking);
-            self.up(self.limits.idle, context)?;
-        } else {
+            self.up(self.limits.taking, context)?;
+        } else if self.wait != Wait::Taking {
             self.wait = Wait::Nothing;
         }
         poll
@@ -175,6 +178,10 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for TimedIo<C> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.connection).poll_flush(context))?;
+        // hyper flushes once it has written all that there is.
+        if self.wait == Wait::Taking {
+            self.wait = Wait::Nothing;
+        }
         // hyper does not read again after an answer until it is woken: the idle time starts here.
         if self.wait == Wait::Nothing && !self.answering.is_on() {
             self.waits_for(Wait::Request);
@@ -195,7 +202,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { headers: Duration::from_secs(10), idle: Duration::from_secs(75) };
+    const LIMITS: Limits =
+        Limits { headers: Duration::from_secs(10), idle: Duration::from_secs(75), taking: Duration::from_secs(30) };
 
     fn connection() -> (DuplexStream, TimedIo<DuplexStream>, Answering) {
         let (peer, ours) = duplex(16);
@@ -271,6 +279,40 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1_000)).await;
         let began = Instant::now();
         let error = io.write_all(&[0; 64]).await.unwrap_err();
-        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 75));
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_the_answer_in_crumbs_is_cut_as_well() {
+        let (mut peer, mut io, answering) = connection();
+        let _guard = answering.begin();
+        tokio::spawn(async move {
+            while peer.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+        });
+        let began = Instant::now();
+        let error = io.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_own_time_to_be_taken() {
+        let (mut peer, mut io, answering) = connection();
+        let _guard = answering.begin();
+        for _ in 0..3 {
+            let (took, wrote) = tokio::join!(
+                async {
+                    tokio::time::sleep(Duration::from_secs(20)).await;
+                    peer.read_exact(&mut [0; 20]).await
+                },
+                async {
+                    io.write_all(&[0; 20]).await?;
+                    io.flush().await
+                }
+            );
+            took.unwrap();
+            wrote.unwrap();
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! answer means for a dispatch is decided by the scripts under `lua/dispatch/`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 pub mod livekit;
@@ -57,7 +58,7 @@ pub struct AgentPresence {
 }
 
 /// A dispatch as the provider has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ProviderDispatch {
     /// The provider's own id.
     pub id: String,
@@ -67,8 +68,17 @@ pub struct ProviderDispatch {
     pub created_at_seconds: i64,
     /// The identities of the participants that its jobs became; an entry is empty while its job has none.
     pub job_identities: Vec<String>,
-    /// What was given along at creation.
+    /// What was given along at creation; the agent's token is among it.
     pub attributes: HashMap<String, String>,
+}
+
+/// Shows no attributes.
+impl fmt::Debug for ProviderDispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ProviderDispatch");
+        shown.field("id", &self.id).field("agent", &self.agent).field("created_at_seconds", &self.created_at_seconds);
+        shown.field("job_identities", &self.job_identities).finish_non_exhaustive()
+    }
 }
 
 /// Time-outs of a room that is made for a dispatch.

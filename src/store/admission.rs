@@ -6,6 +6,7 @@ use super::dispatch::Fields;
 use super::keys::{Shard, parse_place, shard_of_tenant};
 use super::{Store, StoreError, script};
 use crate::dispatch::{Bound, Place};
+use crate::idempotency::Once;
 use crate::name::Name;
 
 /// The bounds on live dispatches; none where there may be as many as there are.
@@ -52,13 +53,22 @@ impl Store {
     }
 
     /// Drains the agent, or takes that back; returns since when it drains.
-    pub async fn drain_agent(&self, tenant: &Name, agent: &Name, drains: bool) -> Result<Option<u64>, StoreError> {
+    pub async fn drain_agent(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        drains: bool,
+        once: Option<&Once>,
+    ) -> Result<Option<u64>, StoreError> {
         let shard = self.tenant_shard(tenant);
-        let keys = [shard.draining(tenant), shard.events()];
+        let mut keys = vec![shard.draining(tenant), shard.events()];
+        keys.extend(once.map(|once| shard.once(&once.record)));
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let body = once.map(|once| once.body.clone()).unwrap_or_default();
         let drains = if drains { "1" } else { "0" };
-        let args = [self.inner.clock.argument(), tenant.encoded(), agent.encoded(), drains.to_owned()];
+        let args = [self.inner.clock.argument(), tenant.encoded(), agent.encoded(), drains.to_owned(), body];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        let since: String = self.call(&script::AGENT_DRAIN, &[&keys[0], &keys[1]], &args).await?;
+        let (since,): (String,) = self.call(&script::AGENT_DRAIN, &keys, &args).await?;
         Ok(since.parse().ok())
     }
 

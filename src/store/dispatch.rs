@@ -10,6 +10,7 @@ use super::script::{self, Script};
 use super::{Refusal, Store, StoreError};
 use crate::dispatch::{Dispatch, Place, SessionState, TtlChange};
 use crate::id::DispatchId;
+use crate::idempotency::Once;
 
 /// Fields and values of a hash, as the scripts return them.
 pub(super) type Fields = HashMap<String, String>;
@@ -20,6 +21,18 @@ pub(super) fn ms(duration: Duration) -> String {
 
 fn flag(value: bool) -> String {
     String::from(if value { "1" } else { "0" })
+}
+
+/// The answer of `dispatch/touch`: now, people, the dispatch, its name.
+type Touched = (u64, u64, Fields, String);
+
+fn parse_touched((now, people, fields, name): Touched) -> Result<Record, StoreError> {
+    Record::parse(&name, now, people, fields)
+}
+
+/// The key of the request's record, which comes last, where there is one.
+fn once_key(keys: &PlaceKeys, once: Option<&Once>) -> impl Iterator<Item = String> {
+    once.map(|once| keys.shard.once(&once.record)).into_iter()
 }
 
 impl Store {
@@ -79,6 +92,7 @@ impl Store {
         place: &Place,
         metadata: &str,
         rules: &AcquireRules,
+        once: Option<&Once>,
     ) -> Result<Option<(Verdict, Record)>, StoreError> {
         let seconds = |seconds: Option<u32>| seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let args = [
@@ -95,12 +109,16 @@ impl Store {
             seconds(rules.age_seconds_max),
             seconds(rules.ttl_bounds.map(|(min, _)| min)),
             seconds(rules.ttl_bounds.map(|(_, max)| max)),
+            once.map(|once| once.body.clone()).unwrap_or_default(),
+            once.map(|once| once.attempt.clone()).unwrap_or_default(),
         ];
         let keys = self.keys(place);
+        let more: Vec<String> = [keys.metadata()].into_iter().chain(once_key(&keys, once)).collect();
         let (verdict, now, people, fields): (String, u64, u64, Fields) =
-            self.call_place(&script::DISPATCH_ACQUIRE, &keys, &[keys.metadata()], &args).await?;
+            self.call_place(&script::DISPATCH_ACQUIRE, &keys, &more, &args).await?;
         let verdict = match verdict.as_str() {
             "absent" => return Ok(None),
+            "created" => Verdict::Created,
             "reused" => Verdict::Reused,
             "wait" => Verdict::Wait,
             "verify" => Verdict::Verify,
@@ -108,12 +126,15 @@ impl Store {
             "failed" => Verdict::Failed,
             other => return Err(StoreError::nonsense(format!("verdict {other}"))),
         };
-        Ok(Some((verdict, Record::parse(keys.name(), now, people, fields)?)))
+        let record = Record { once: once.cloned(), ..Record::parse(keys.name(), now, people, fields)? };
+        Ok(Some((verdict, record)))
     }
 
     /// Commits the claim's work.
     pub async fn commit(&self, place: &Place, token: u64, commit: &Commit<'_>) -> Result<Record, StoreError> {
-        let tombstone = [self.keys(place).tombstone(commit.provider_id)];
+        let keys = self.keys(place);
+        let more: Vec<String> =
+            [keys.tombstone(commit.provider_id)].into_iter().chain(once_key(&keys, commit.once)).collect();
         let args = [
             token.to_string(),
             commit.id.to_string(),
@@ -121,8 +142,9 @@ impl Store {
             commit.agent_token.to_string(),
             String::from(if commit.adopted { "adopted" } else { "created" }),
             ms(commit.join_deadline),
+            commit.once.map(|once| once.body.clone()).unwrap_or_default(),
         ];
-        self.change(&script::DISPATCH_COMMIT, place, &tombstone, &args).await
+        self.change(&script::DISPATCH_COMMIT, place, &more, &args).await
     }
 
     /// Gives the claim back with an error, which is held for a while. `unsure`: the provider may
@@ -232,18 +254,43 @@ impl Store {
     }
 
     /// Somebody is interested.
-    pub async fn touch(&self, place: &Place, id: DispatchId) -> Result<Record, StoreError> {
-        let args = [id.to_string(), "activity".to_owned(), String::new()];
-        self.change(&script::DISPATCH_TOUCH, place, &[], &args).await
+    pub async fn touch(&self, place: &Place, id: DispatchId, once: Option<&Once>) -> Result<Record, StoreError> {
+        self.touch_so(place, id, ("activity", String::new()), once).await
     }
 
     /// Arms, moves or cancels the time to live.
-    pub async fn change_ttl(&self, place: &Place, id: DispatchId, change: TtlChange) -> Result<Record, StoreError> {
-        let (verb, ttl) = match change {
+    pub async fn change_ttl(
+        &self,
+        place: &Place,
+        id: DispatchId,
+        change: TtlChange,
+        once: Option<&Once>,
+    ) -> Result<Record, StoreError> {
+        let how = match change {
             TtlChange::Arm(seconds) => ("arm", seconds.to_string()),
             TtlChange::Cancel => ("cancel", String::new()),
         };
-        self.change(&script::DISPATCH_TOUCH, place, &[], &[id.to_string(), verb.to_owned(), ttl]).await
+        self.touch_so(place, id, how, once).await
+    }
+
+    async fn touch_so(
+        &self,
+        place: &Place,
+        id: DispatchId,
+        (verb, ttl): (&str, String),
+        once: Option<&Once>,
+    ) -> Result<Record, StoreError> {
+        let body = once.map(|once| once.body.clone()).unwrap_or_default();
+        let more: Vec<String> = once_key(&self.keys(place), once).collect();
+        let args = [id.to_string(), verb.to_owned(), ttl, body];
+        parse_touched(self.call_place(&script::DISPATCH_TOUCH, &self.keys(place), &more, &args).await?)
+    }
+
+    /// What a request about the dispatch was answered before, if it was.
+    pub async fn touched_before(&self, id: DispatchId, once: &Once) -> Result<Option<Record>, StoreError> {
+        let key = Shard(id.shard()).once(&once.record);
+        let found: Option<Touched> = self.call(&script::DISPATCH_REPLAY, &[&key], &[once.body.as_bytes()]).await?;
+        found.map(parse_touched).transpose()
     }
 
     /// The place of an id. An id that is known to be over is refused as ended.

@@ -23,6 +23,12 @@ pub enum Refusal {
     /// The provider's dispatch is marked dead.
     #[error("the provider's dispatch is marked dead")]
     Tombstoned,
+    /// The `Idempotency-Key` was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// The same request is under way.
+    #[error("the same request is under way")]
+    UnderWay,
     /// A newer leader has begun.
     #[error("a newer leader has begun")]
     StaleTerm,
@@ -37,6 +43,8 @@ impl Refusal {
             "ENDING" => Self::Ending,
             "STALE_TOKEN" => Self::StaleToken,
             "TOMBSTONED" => Self::Tombstoned,
+            "KEY_REUSED" => Self::KeyReused,
+            "UNDER_WAY" => Self::UnderWay,
             "STALE_TERM" => Self::StaleTerm,
             _ => return None,
         })

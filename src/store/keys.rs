@@ -3,7 +3,7 @@
 //! A shard is a hash tag (`{17}`), so that every script runs in one slot of a Cluster.
 
 use crate::dispatch::Place;
-use crate::id::DispatchId;
+use crate::id::{DispatchId, KeyId};
 use crate::name::Name;
 
 /// The one hash that describes the store: version, shards, store id.
@@ -86,6 +86,24 @@ impl Shard {
     /// String: `<tenant>:<room>:<agent>` of a dispatch id, or `ended` for an hour after its end.
     pub fn id(self, id: DispatchId) -> String {
         format!("{}id:{id}", self.prefix())
+    }
+
+    /// Hash: an API key, with the hash of its secret.
+    pub fn api_key(self, id: KeyId) -> String {
+        format!("{}apikey:{id}", self.prefix())
+    }
+
+    /// Sorted set: the ids of API keys, all with score 0, so by age: of the tenant's, or of all.
+    pub fn index_api_keys(self, tenant: Option<&Name>) -> String {
+        match tenant {
+            Some(tenant) => format!("{}index:{}:apikeys", self.prefix(), tenant.encoded()),
+            None => format!("{}index:apikeys", self.prefix()),
+        }
+    }
+
+    /// Hash, for a day: what was answered to a request with an `Idempotency-Key`.
+    pub fn once(self, record: &str) -> String {
+        format!("{}once:{record}", self.prefix())
     }
 
     /// Hash: the tenant's agents that are drained, by since when.

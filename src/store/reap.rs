@@ -31,6 +31,19 @@ pub struct Due {
 type RawDue = (String, String, u64, u64, HashMap<String, String>, String);
 
 impl Store {
+    /// How many dispatches are looked after, and how many agents report, in all shards.
+    pub async fn census(&self) -> Result<(u64, u64), StoreError> {
+        let (mut live, mut reporting) = (0, 0);
+        for shard in (0..self.shards()).map(Shard) {
+            for (key, count) in [(shard.due_provider(), &mut live), (shard.due_beat(), &mut reporting)] {
+                let mut cmd = redis::Cmd::new();
+                cmd.arg("ZCARD").arg(key);
+                *count += self.command::<u64>(&cmd).await?;
+            }
+        }
+        Ok((live, reporting))
+    }
+
     /// Claims what is due at the provider in a shard.
     pub async fn reap_provider(
         &self,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::StoreError;
 use super::keys::parse_place;
 use crate::dispatch::{Dispatch, State};
+use crate::idempotency::Once;
 
 /// A dispatch with what only its makers need to know.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Record {
     pub failures: u32,
     /// What its agent's policy for the return to an empty room is.
     pub return_policy: String,
+    /// The request that asked for it, where that is to be done once. Not in Redis.
+    pub once: Option<Once>,
     /// The longest time to live that it may come to have, in seconds.
     pub ttl_seconds_max: u32,
 }
@@ -75,6 +78,7 @@ impl Record {
             hold_until_ms: number("hold_until"),
             failures: number("failures").and_then(|failures| failures.try_into().ok()).unwrap_or_default(),
             return_policy,
+            once: None,
             ttl_seconds_max,
         })
     }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::id::DispatchId;
+use crate::idempotency::Once;
 use crate::provider::Person;
 
 /// The answer of `dispatch/acquire`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// It was made for this very request, sent before.
+    Created,
     /// The live one is to be used.
     Reused,
     /// Another is at work on it: wait, and ask again.
@@ -107,4 +110,6 @@ pub struct Commit<'a> {
     pub adopted: bool,
     /// By when an agent must have come.
     pub join_deadline: Duration,
+    /// The request that asked for it, where that is to be done once.
+    pub once: Option<&'a Once>,
 }

@@ -6,14 +6,18 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
+const ONCE: &str = include_str!("../../lua/idempotency.lua");
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
 const DISPATCH: &str = concat!(
+    include_str!("../../lua/idempotency.lua"),
+    "\n",
     include_str!("../../lua/dispatch/habit.lua"),
     "\n",
     include_str!("../../lua/dispatch/shared.lua"),
     "\n",
     include_str!("../../lua/dispatch/rules.lua")
 );
+const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.
 #[derive(Debug)]
@@ -80,11 +84,16 @@ scripts! {
     DISPATCH_TOUCH = DISPATCH, "dispatch/touch.lua";
     DISPATCH_GET = DISPATCH, "dispatch/get.lua";
     DISPATCH_PAGE = DISPATCH, "dispatch/page.lua";
+    DISPATCH_REPLAY = ONCE, "dispatch/replay.lua";
     ROOM_NOTICE = DISPATCH, "room/notice.lua";
     REAP_PROVIDER = DISPATCH, "reap/provider.lua";
     REAP_BEAT = DISPATCH, "reap/beat.lua";
     REAP_STORE = DISPATCH, "reap/store.lua";
-    AGENT_DRAIN = "", "agent/drain.lua";
+    KEY_CREATE = KEY, "key/create.lua";
+    KEY_REVOKE = KEY, "key/revoke.lua";
+    KEY_GET = "", "key/get.lua";
+    KEY_PAGE = "", "key/page.lua";
+    AGENT_DRAIN = ONCE, "agent/drain.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";

@@ -1,15 +1,20 @@
 //! Logs: one line per event on stderr, as JSON or as text.
 //!
 //! Whatever an event holds, it stays one line: a line break or a control character that a caller
-//! slipped into a name is written as an escape, so nobody forges a second line or drives a terminal.
+//! slipped into a name is written as an escape, so nobody forges a second line or drives a terminal. And
+//! what looks like a token is masked, wherever it came from: here is the last place to do so.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::LogFormat;
+use crate::scrub;
+use crate::telemetry::process::CountLines;
 
 /// Starts logging for the whole process. `filter` is a level (`info`) or directives
 /// (`info,greenroom::http=debug`); a part that makes no sense is left out.
@@ -18,10 +23,19 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(io::stderr()));
     match format {
         LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
+            let json = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            json.finish().with(CountLines).try_init()?;
         }
-        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+        LogFormat::Text => builder.with_ansi(false).finish().with(CountLines).try_init()?,
     }
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic is a line of the log as well, not some lines beside it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    tracing::error!(location, cause = panic.payload_as_str(), "panic");
 }
 
 /// A writer that gets one event a call and makes sure that it is one line.
@@ -31,12 +45,12 @@ struct OneLine<W>(W);
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let line = event.strip_suffix(b"\n").unwrap_or(event);
-        if is_one_line(line) {
+        if is_one_line(line) && !scrub::may_hold_a_secret(line) {
             self.0.write_all(event)?;
         } else {
             let mut escaped = String::with_capacity(line.len() + 16);
-            for c in String::from_utf8_lossy(line).chars() {
-                if breaks_a_line(c) {
+            for c in scrub::masked(&String::from_utf8_lossy(line)).chars() {
+                if scrub::is_hidden(c) {
                     // As JSON has it, for it may stand in a string of JSON. A String takes everything.
                     let _ = write!(escaped, "\\u{:04x}", u32::from(c));
                 } else {
@@ -54,14 +68,10 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// Whether nothing has to be escaped. Looks at bytes, for it runs on every line: all that
-/// breaks a line is a control character or starts with 0xC2 (U+0085) or 0xE2 (U+2028).
+/// Whether nothing has to be escaped. Looks at bytes, for it runs on every line: what is hidden is an ASCII
+/// control character or starts with 0xC2 (U+0085), 0xD8 (U+061C), 0xE2 (U+2028, U+202E) or 0xEF (U+FEFF).
 fn is_one_line(line: &[u8]) -> bool {
-    !line.iter().any(|byte| byte.is_ascii_control() || matches!(byte, 0xC2 | 0xE2))
-}
-
-fn breaks_a_line(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+    !line.iter().any(|byte| byte.is_ascii_control() || matches!(byte, 0xC2 | 0xD8 | 0xE2 | 0xEF))
 }
 
 #[cfg(test)]
@@ -92,7 +102,7 @@ mod tests {
         }
     }
 
-    const EVIL: &str = "a\nb\r\u{1b}[31m\u{2028}\u{85}é☕";
+    const EVIL: &str = "a\nb\r\u{1b}[31m\u{2028}\u{85}\u{9b}31m\u{202e}\u{2066}\u{61c}\u{feff}é☕";
 
     #[test]
     fn text_stays_one_line_whatever_a_field_holds() {
@@ -101,7 +111,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || tracing::info!(room = %EVIL, "hello {EVIL}"));
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text:?}");
-        assert!(!text.trim_end_matches('\n').chars().any(breaks_a_line), "{text:?}");
+        assert!(!text.trim_end_matches('\n').chars().any(scrub::is_hidden), "{text:?}");
         assert!(text.contains("é☕"), "what is harmless stays as it is: {text:?}");
     }
 
@@ -115,5 +125,24 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["room"], EVIL);
         assert_eq!(line["message"], "hello");
+        assert!(!text.trim_end_matches('\n').chars().any(scrub::is_hidden), "{text:?}");
+    }
+
+    #[test]
+    fn no_line_tells_a_token() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJkZXZrZXkifQ.4Hq7mZ9dYx1vWkTn0uRcLbPa2sEoFg3hJi5Kl6MnOpQ";
+        for json in [true, false] {
+            let kept = Kept::default();
+            let builder = tracing_subscriber::fmt().with_ansi(false).with_writer(kept.clone());
+            let log = || tracing::info!(cause = %format!("Bearer {token}"), "refused: {token}, redis://a:b@c");
+            if json {
+                tracing::subscriber::with_default(builder.json().finish(), log);
+            } else {
+                tracing::subscriber::with_default(builder.finish(), log);
+            }
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert!(!text.contains("eyJ") && !text.contains("a:b") && text.contains("refused: <token>, "), "{text}");
+            assert!(!json || serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::process::ProcessMemory;
+use super::process::Process;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,6 +22,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Upper bounds of the duration histograms, in seconds: the reuse path is far below 5 ms, a creation may take 20 s.
 const DURATION_BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// The same for lives: from seconds to a day.
+const LIFETIME_BOUNDS: [f64; 10] = [10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0];
 
 /// How an acquire ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,16 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The metrics of one replica. Shared behind an `Arc`.
@@ -90,10 +103,20 @@ pub struct Metrics {
     registry: Registry,
     http_durations: Durations<HttpLabels>,
     http_in_flight: Gauge,
+    http_problems: Family<CodeLabels, Counter>,
+    http_connections: Gauge,
+    http_connections_cut: Counter,
+    timeouts: Family<OperationLabels, Counter>,
     acquired: Family<OutcomeLabels, Counter>,
     provider_calls: Family<CallLabels, Counter>,
     provider_durations: Durations<CallLabel>,
+    creation_retries: Counter,
+    redispatched: Family<ReasonLabels, Counter>,
     ended: Family<ReasonLabels, Counter>,
+    lifetime: Histogram,
+    cleanups: Family<OutcomeLabels, Counter>,
+    live: Gauge,
+    reporting: Gauge,
     reaper_lag: Gauge<f64, AtomicU64>,
     leader: Gauge,
 }
@@ -112,19 +135,30 @@ impl Metrics {
             registry: Registry::default(),
             http_durations: Family::new_with_constructor(durations),
             http_in_flight: Gauge::default(),
+            http_problems: Family::default(),
+            http_connections: Gauge::default(),
+            http_connections_cut: Counter::default(),
+            timeouts: Family::default(),
             acquired: Family::default(),
             provider_calls: Family::default(),
             provider_durations: Family::new_with_constructor(durations),
+            creation_retries: Counter::default(),
+            redispatched: Family::default(),
             ended: Family::default(),
+            lifetime: Histogram::new(LIFETIME_BOUNDS),
+            cleanups: Family::default(),
+            live: Gauge::default(),
+            reporting: Gauge::default(),
             reaper_lag: Gauge::default(),
             leader: Gauge::default(),
         };
-        metrics.register();
+        metrics.register_http();
+        metrics.register_dispatches();
         metrics
     }
 
-    fn register(&mut self) {
-        self.registry.register_collector(Box::new(ProcessMemory));
+    fn register_http(&mut self) {
+        self.registry.register_collector(Box::new(Process));
         let own = self.registry.sub_registry_with_prefix("greenroom");
         own.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         own.register_with_unit(
@@ -134,6 +168,19 @@ impl Metrics {
             self.http_durations.clone(),
         );
         own.register("http_requests_in_flight", "Requests being answered", self.http_in_flight.clone());
+        own.register("http_problems", "Failures and refusals by their code", self.http_problems.clone());
+        own.register("http_connections", "Connections that are open", self.http_connections.clone());
+        own.register(
+            "http_connections_cut",
+            "Connections closed because the peer kept us waiting",
+            self.http_connections_cut.clone(),
+        );
+        own.register("timeouts", "What was given up for taking too long", self.timeouts.clone());
+        own.register("leader", "1 while this replica leads", self.leader.clone());
+    }
+
+    fn register_dispatches(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("greenroom");
         own.register("dispatch_acquired", "Requests for an agent by their outcome", self.acquired.clone());
         own.register("provider_calls", "Calls of the provider by their outcome", self.provider_calls.clone());
         own.register_with_unit(
@@ -142,6 +189,17 @@ impl Metrics {
             Unit::Seconds,
             self.provider_durations.clone(),
         );
+        own.register("creation_retries", "Creations tried again after a failure", self.creation_retries.clone());
+        own.register("redispatches", "Agents dispatched again, by why", self.redispatched.clone());
+        own.register("cleanups", "Ends carried out at the provider, by outcome", self.cleanups.clone());
+        own.register_with_unit(
+            "dispatch_lifetime",
+            "Time from a dispatch's creation to its end",
+            Unit::Seconds,
+            self.lifetime.clone(),
+        );
+        own.register("dispatches_live", "Dispatches that are looked after; told by the leader", self.live.clone());
+        own.register("agents_reporting", "Agents that report; told by the leader", self.reporting.clone());
         own.register("dispatches_ended", "Dispatches that ended, by why", self.ended.clone());
         own.register_with_unit(
             "reaper_lag",
@@ -149,19 +207,39 @@ impl Metrics {
             Unit::Seconds,
             self.reaper_lag.clone(),
         );
-        own.register("leader", "1 while this replica leads", self.leader.clone());
     }
 
     /// A request's headers are here. The guard counts it as in flight until it is dropped,
     /// however it ends.
-    pub fn http_started(&self) -> InFlight {
+    pub fn http_started(&self) -> Counted {
         self.http_in_flight.inc();
-        InFlight(self.http_in_flight.clone())
+        Counted(self.http_in_flight.clone())
     }
 
     /// A request was answered.
     pub fn http_answered(&self, labels: HttpLabels, took: Duration) {
         self.http_durations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A request failed, or was refused, with this code of the catalogue.
+    pub fn http_problem(&self, code: &'static str) {
+        self.http_problems.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// A connection was accepted. The guard counts it until it is dropped.
+    pub fn connected(&self) -> Counted {
+        self.http_connections.inc();
+        Counted(self.http_connections.clone())
+    }
+
+    /// A connection was closed because its peer kept us waiting.
+    pub fn connection_cut(&self) {
+        self.http_connections_cut.inc();
+    }
+
+    /// Something was given up for taking too long: `request`, `creation`.
+    pub fn timed_out(&self, operation: &'static str) {
+        self.timeouts.get_or_create(&OperationLabels { operation }).inc();
     }
 
     /// Somebody asked for an agent.
@@ -175,9 +253,32 @@ impl Metrics {
         self.provider_durations.get_or_create(&CallLabel { call }).observe(took.as_secs_f64());
     }
 
-    /// A dispatch ended.
-    pub fn dispatch_ended(&self, reason: &'static str) {
+    /// A creation is tried again.
+    pub fn creation_retried(&self) {
+        self.creation_retries.inc();
+    }
+
+    /// An agent was lost, and is dispatched again.
+    pub fn redispatched(&self, reason: &'static str) {
+        self.redispatched.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A dispatch was to be removed at the provider; did it succeed?
+    pub fn cleaned_up(&self, success: bool) {
+        let outcome = if success { "ok" } else { "failed" };
+        self.cleanups.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// A dispatch ended after this time.
+    pub fn dispatch_ended(&self, reason: &'static str, lived: Duration) {
         self.ended.get_or_create(&ReasonLabels { reason }).inc();
+        self.lifetime.observe(lived.as_secs_f64());
+    }
+
+    /// How many dispatches there are in all, and agents that report; nought where another replica tells it.
+    pub fn set_census(&self, live: u64, reporting: u64) {
+        self.live.set(live.try_into().unwrap_or(i64::MAX));
+        self.reporting.set(reporting.try_into().unwrap_or(i64::MAX));
     }
 
     /// How long the thing that the reaper has just taken up had been due.
@@ -198,57 +299,15 @@ impl Metrics {
     }
 }
 
-/// A request that is being answered.
+/// Counts in a gauge until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Gauge);
+pub struct Counted(Gauge);
 
-impl Drop for InFlight {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_instance_counts_for_itself() {
-        let (one, other) = (Metrics::new(), Metrics::new());
-        one.dispatch_acquired(AcquireOutcome::Reused);
-        one.dispatch_acquired(AcquireOutcome::Reused);
-        one.provider_called("look", "ok", Duration::from_millis(3));
-        one.dispatch_ended("ttl");
-        one.set_leader(true);
-        one.reaper_lag(Duration::from_millis(250));
-        one.http_answered(HttpLabels { route: "/v1/x", method: "GET", status: "2xx" }, Duration::from_micros(80));
-        let text = one.encode().unwrap();
-        for line in [
-            "greenroom_dispatch_acquired_total{outcome=\"reused\"} 2",
-            "greenroom_provider_calls_total{call=\"look\",outcome=\"ok\"} 1",
-            "greenroom_provider_call_duration_seconds_count{call=\"look\"} 1",
-            "greenroom_dispatches_ended_total{reason=\"ttl\"} 1",
-            "greenroom_leader 1",
-            "greenroom_reaper_lag_seconds 0.25",
-            "greenroom_http_request_duration_seconds_count{route=\"/v1/x\",method=\"GET\",status=\"2xx\"} 1",
-        ] {
-            assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
-        }
-        assert!(
-            text.contains(concat!("greenroom_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")),
-            "{text}"
-        );
-        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
-        assert!(text.ends_with("# EOF\n"));
-        assert!(!other.encode().unwrap().contains("reused"));
-    }
-
-    #[test]
-    fn a_request_is_in_flight_until_its_guard_is_dropped() {
-        let metrics = Metrics::new();
-        let guard = metrics.http_started();
-        assert!(metrics.encode().unwrap().contains("greenroom_http_requests_in_flight 1"));
-        drop(guard);
-        assert!(metrics.encode().unwrap().contains("greenroom_http_requests_in_flight 0"));
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The commands of an operator, as a shell sees them: what they print, and how they end.
 
+use crate::support::eventually;
 use crate::support::process::{own_address, run, settings};
 use crate::support::redis::TestRedis;
 use crate::support::stage::{AGENT, Stage, ask, client};
@@ -118,4 +119,47 @@ async fn serve_refuses_to_start_without_what_it_needs() {
     let without_redis = run(&["serve"], &own).await;
     assert_eq!(without_redis.code, Some(1), "{without_redis:?}");
     assert!(without_redis.err.contains("greenroom: Redis: "), "{without_redis:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apikey_makes_lists_and_revokes_keys_and_its_secret_is_seen_once() {
+    let stage = Stage::start().await;
+    let own = stage.settings_without("GREENROOM_API_KEY");
+    let create =
+        ["apikey", "create", "--name", "web shop", "--scope", "dispatch", "--scope", "read", "--tenant", "acme"];
+    let made = run(&create, &own).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let text = made.out.trim();
+    let (id, secret) = text.split_once('.').expect("the key alone on standard output");
+    assert!(made.err.contains("not shown again") && made.err.contains(id) && !made.err.contains(secret), "{made:?}");
+
+    let replica = stage.replica().await;
+    let ask = async || {
+        let request = client().post(replica.url("/v1/dispatches")).bearer_auth(text);
+        let request = request.json(&serde_json::json!({"room": "lobby", "agent": AGENT}));
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(ask().await, 201);
+    let explained = run(&["explain", "lobby", "--tenant", "acme"], &own).await;
+    assert_eq!(explained.code, Some(0), "{explained:?}");
+    assert_eq!(run(&["explain", "lobby"], &own).await.code, Some(1));
+    let key = run(&["key", "room:lobby", "--tenant", "acme", &format!("apikey:{id}")], &own).await;
+    assert!(key.out.contains(":acme:lobby:*") && key.out.contains(&format!(":apikey:{id}")), "{key:?}");
+
+    let listed = run(&["apikey", "list"], &own).await;
+    assert!(listed.out.contains(id) && listed.out.contains("dispatch,read") && listed.out.contains("web shop"));
+    assert!(listed.out.contains("acme") && listed.out.contains("by command"), "{listed:?}");
+    let revoked = run(&["apikey", "revoke", id], &own).await;
+    assert!(revoked.code == Some(0) && revoked.out.contains("revoked "), "{revoked:?}");
+    assert_eq!(run(&["apikey", "revoke", id], &own).await, revoked, "a second time changes nothing");
+    eventually("the key is refused", async || (ask().await == 401).then_some(())).await;
+    let unknown = run(&["apikey", "revoke", "grk_1_0198c5d0000070008000000000000000"], &own).await;
+    assert!(unknown.code == Some(1) && unknown.err.contains("no such key"), "{unknown:?}");
+    assert_eq!(run(&["apikey", "revoke", "web shop"], &own).await.code, Some(1));
+
+    let logged = replica.process.logged();
+    assert!(logged.contains("/v1/dispatches"), "the log tells of the requests: {logged}");
+    for shown in [&listed.out, &listed.err, &revoked.out, &revoked.err, &logged] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }

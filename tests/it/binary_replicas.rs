@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::standin::{Fault, Method, View};
+use crate::support::client::{Client, get};
 use crate::support::eventually;
 use crate::support::process::{Replica, assert_within};
 use crate::support::stage::{AGENT, Answer, Stage, ask, ask_at_once, client};
@@ -24,7 +25,7 @@ async fn a_thousand_callers_behind_a_balancer_get_one_agent() {
     assert_eq!(stage.livekit.created("lobby", AGENT), 1);
     // All three had their share: it was not one process that knew by itself.
     for replica in &replicas {
-        let metrics = reqwest::get(replica.url("/metrics")).await.expect("an answer").text().await.expect("a text");
+        let metrics = get(&replica.url("/metrics")).await.expect("an answer").text().await.expect("a text");
         assert!(metrics.contains(r#"greenroom_dispatch_acquired_total{outcome="reused"}"#), "{metrics}");
     }
 }
@@ -77,7 +78,7 @@ async fn kill_a_maker(fault: Fault, reached: impl Fn(&View<'_>) -> bool) -> (Sta
 }
 
 /// What a client does: where a connection breaks, or the answer says to try again, it does so elsewhere.
-async fn ask_until_answered(client: &reqwest::Client, urls: &[String; 2]) -> Answer {
+async fn ask_until_answered(client: &Client, urls: &[String; 2]) -> Answer {
     let began = Instant::now();
     for url in urls.iter().cycle() {
         assert!(began.elapsed() < CEILING, "no answer in time");

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::standin::{Fault, Method};
+use crate::support::client::get;
 use crate::support::process::Replica;
 use crate::support::stage::{AGENT, KEY, Stage, ask, client};
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, size_of_test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_says_not_ready_and_answers_what_was_begun() {
@@ -22,11 +23,11 @@ async fn a_stop_says_not_ready_and_answers_what_was_begun() {
 
     replica.process.signal("TERM");
     eventually("it is not ready", async || {
-        let answer = reqwest::get(replica.url("/readyz")).await.expect("it still answers");
+        let answer = get(&replica.url("/readyz")).await.expect("it still answers");
         (answer.status() == 503).then_some(())
     })
     .await;
-    assert_eq!(reqwest::get(replica.url("/healthz")).await.expect("it serves on").status(), 200);
+    assert_eq!(get(&replica.url("/healthz")).await.expect("it serves on").status(), 200);
     let answer = call.await.expect("no panic").expect("what was begun is answered");
     assert_eq!((answer.status, answer.is_new()), (201, true));
     assert_eq!(replica.process.ended().await.code(), Some(0));
@@ -117,7 +118,7 @@ async fn rolling_restarts_behind_a_balancer_fail_no_request() {
     let load = Arc::new(Load::default());
     let url = balancer.url("/v1/dispatches");
     let callers: Vec<_> = (0..4).map(|caller| tokio::spawn(Arc::clone(&load).run(url.clone(), caller))).collect();
-    for _ in 0..5 {
+    for _ in 0..size_of_test("GREENROOM_TEST_RESTARTS", 3) {
         for replica in &mut replicas {
             let before = load.answered.load(Ordering::SeqCst);
             replica.process.signal("TERM");

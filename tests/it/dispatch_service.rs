@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use greenroom::background::{self, BackgroundOptions};
 use greenroom::dispatch::{
-    Acquire, Acquired, Bound, Dispatch, DispatchError, Dispatches, Place, Settings, TokenMint, Which,
+    Acquire, Acquired, Bound, Dispatch, DispatchError, Dispatches, NoticeKind, Place, RoomNotice, Settings, TokenMint,
+    Which,
 };
 use greenroom::name::Name;
-use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
+use greenroom::provider::{Person, Provider};
 use greenroom::store::{Bounds, Hints};
 use greenroom::telemetry::Metrics;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,7 +44,13 @@ fn place(room: &str) -> Place {
 }
 
 fn ask(room: &str) -> Acquire {
-    Acquire { place: place(room), metadata: String::new(), ttl_seconds: None, patience: Duration::from_secs(10) }
+    Acquire {
+        place: place(room),
+        metadata: String::new(),
+        ttl_seconds: None,
+        patience: Duration::from_secs(10),
+        once: None,
+    }
 }
 
 fn unpack(acquired: Acquired) -> (Dispatch, bool) {
@@ -121,4 +128,36 @@ async fn what_a_lost_replica_took_of_a_bound_is_given_back_when_the_bound_is_rea
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let refused = replica.dispatches.acquire(ask("other")).await;
     assert!(matches!(refused, Err(DispatchError::TooMany { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_the_provider_reaches_its_tenants_room_alone() {
+    let redis = TestRedis::start().await;
+    let simulated = Simulated::new(&SimulatedOptions::default());
+    // Nobody looks at the provider here: what is known of people comes from notices.
+    let (hints, metrics, provider) = (Hints::default(), Arc::new(Metrics::new()), Provider::Simulated(simulated));
+    let (store, mint) = (redis.store().await, TokenMint::new("secret"));
+    let dispatches = Dispatches::new(store, provider, Settings::default(), mint, hints, TaskTracker::new(), metrics);
+    let acme = Name::tenant("acme").expect("a name");
+    let theirs = Place { tenant: acme.clone(), ..place("lobby") };
+    for place in [place("lobby"), theirs.clone()] {
+        let asked = Acquire { place, ..ask("lobby") };
+        assert!(!unpack(dispatches.acquire(asked).await.expect("an answer")).1, "two tenants, two dispatches");
+    }
+    let (seconds, _): (i64, i64) = redis.run(&["TIME"]).await;
+    for (room, at) in [("acme::lobby", seconds), ("default::lobby", seconds + 1), ("other::lobby", seconds + 2)] {
+        let person = Person { sid: format!("PA_{at}"), joined_at_seconds: at };
+        let notice = RoomNotice {
+            event_id: format!("EV_{at}"),
+            room: room.to_owned(),
+            created_at_seconds: at,
+            kind: NoticeKind::PersonJoined(person),
+        };
+        dispatches.notice(notice).await.expect("taken");
+    }
+    let people = async |place: Place| {
+        let tenant = place.tenant.clone();
+        dispatches.get(&tenant, Which::Place(place)).await.expect("a dispatch").participant_count
+    };
+    assert_eq!((people(theirs).await, people(place("lobby")).await), (1, 0));
 }

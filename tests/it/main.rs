@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one file per subject.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod binary_canary;
 mod binary_commands;
+mod binary_connections;
 mod binary_dev;
 mod binary_replicas;
 mod binary_stop;
@@ -24,12 +26,15 @@ mod standin_recordings;
 mod store_acquire;
 mod store_admission;
 mod store_faults;
+mod store_keys;
 mod store_leader;
 mod store_model;
 mod store_notice;
 mod store_observe;
+mod store_once;
 mod store_reap;
 mod store_report;
 mod support;
+mod tenants;
 mod topology_cluster;
 mod topology_sentinel;

@@ -101,7 +101,7 @@ async fn a_time_to_live_that_was_asked_for_does_not_adapt() {
     let scene = Scene::open().await;
     with_ann(&scene, &adapting(&scene)).await;
     let id = scene.store.dispatch(&scene.place).await.expect("an answer").expect("a dispatch").id;
-    scene.store.change_ttl(&scene.place, id, TtlChange::Arm(50)).await.expect("a change");
+    scene.store.change_ttl(&scene.place, id, TtlChange::Arm(50), None).await.expect("a change");
     for _ in 0..3 {
         assert_eq!(all_leave(&scene).await, 50);
         back_after(&scene, 45).await;
@@ -144,11 +144,11 @@ async fn where_none_may_be_made_the_live_one_is_handed_out_all_the_same() {
     let scene = Scene::open().await;
     let may_not = AcquireRules { may_create: false, ..scene.acquire_rules() };
     let before = scene.dump().await;
-    assert!(scene.store.acquire(&scene.place, "", &may_not).await.expect("an answer").is_none());
+    assert!(scene.store.acquire(&scene.place, "", &may_not, None).await.expect("an answer").is_none());
     assert_eq!(scene.dump().await, before, "it left something");
     let record = scene.make("AD_1").await;
     let (verdict, found) =
-        scene.store.acquire(&scene.place, "", &may_not).await.expect("an answer").expect("the live one");
+        scene.store.acquire(&scene.place, "", &may_not, None).await.expect("an answer").expect("the live one");
     assert_eq!((verdict, found.dispatch.id), (Verdict::Reused, record.dispatch.id));
 }
 
@@ -180,7 +180,7 @@ async fn bounds_hold_and_what_was_given_back_can_be_taken_again() {
 async fn an_agent_drains_until_that_is_taken_back() {
     let scene = Scene::open().await;
     let (tenant, agent) = (&scene.place.tenant, &scene.place.agent);
-    let drain = async |drains| scene.store.drain_agent(tenant, agent, drains).await.expect("an answer");
+    let drain = async |drains| scene.store.drain_agent(tenant, agent, drains, None).await.expect("an answer");
     assert_eq!(drain(false).await, None);
     assert_eq!(drain(true).await, Some(BEGIN_MS));
     scene.pass(Duration::from_secs(1));

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
+use greenroom::name::Name;
 use greenroom::store::keys::shard_of_tenant;
 use greenroom::store::{Bounds, Commit, Record, StoreError};
 
@@ -36,6 +37,9 @@ enum Act {
     ReapProvider,
     ReapBeat,
     ReapStore,
+    KeyCreate,
+    KeyRevoke,
+    KeyForget,
     Campaign,
     Resign,
     Begin,
@@ -46,7 +50,7 @@ enum Act {
 
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 28] = [
+const ACTS: [Act; 31] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -69,6 +73,9 @@ const ACTS: [Act; 28] = [
     Act::ReapProvider,
     Act::ReapBeat,
     Act::ReapStore,
+    Act::KeyCreate,
+    Act::KeyRevoke,
+    Act::KeyForget,
     Act::Campaign,
     Act::Resign,
     Act::Begin,
@@ -92,6 +99,7 @@ impl Act {
                 | Self::Joined
                 | Self::Left
                 | Self::ReapBeat
+                | Self::KeyCreate
                 | Self::Drain
                 | Self::TakeQuota
         )
@@ -107,6 +115,15 @@ impl Act {
             return claimed;
         }
         if matches!(self, Self::Commit | Self::Fail | Self::Renew) {
+            return claimed;
+        }
+        if matches!(self, Self::KeyRevoke | Self::KeyForget) {
+            scene.create_key(None).await.expect("a key");
+        }
+        if self == Self::KeyForget {
+            scene.run::<u8>(&["DEL", &scene.keys().shard.api_key(scene.key_id())]).await;
+        }
+        if matches!(self, Self::KeyCreate | Self::KeyRevoke | Self::KeyForget) {
             return claimed;
         }
         if self == Self::ReapStore {
@@ -166,12 +183,18 @@ impl Act {
         let happened_at = scene.now() / 1000;
         match self {
             Self::Create | Self::CreateAnew | Self::Reuse | Self::Verify => {
-                store.acquire(place, "metadata", &scene.acquire_rules()).await.map(drop)
+                store.acquire(place, "metadata", &scene.acquire_rules(), None).await.map(drop)
             }
             Self::Commit => {
                 let id = store.new_id(place);
-                let commit =
-                    Commit { id, provider_id: "AD_1", agent_token: 1, adopted: true, join_deadline: JOIN_DEADLINE };
+                let commit = Commit {
+                    id,
+                    provider_id: "AD_1",
+                    agent_token: 1,
+                    adopted: true,
+                    join_deadline: JOIN_DEADLINE,
+                    once: None,
+                };
                 store.commit(place, token, &commit).await.map(drop)
             }
             Self::Fail => scene.fail(token, false).await.map(drop),
@@ -184,8 +207,8 @@ impl Act {
             Self::Tombstone => store.tombstone(place, "AD_2").await.map(drop),
             Self::Report => scene.report(id, token, SessionState::Open).await.map(drop),
             Self::ReportClosed => scene.report(id, token, SessionState::Closed).await.map(drop),
-            Self::Touch => store.touch(place, id).await.map(drop),
-            Self::Arm => store.change_ttl(place, id, TtlChange::Arm(9)).await.map(drop),
+            Self::Touch => store.touch(place, id, None).await.map(drop),
+            Self::Arm => store.change_ttl(place, id, TtlChange::Arm(9), None).await.map(drop),
             Self::Joined => {
                 scene.try_notice(NoticeKind::PersonJoined(person("PA_3", happened_at)), happened_at).await.map(drop)
             }
@@ -195,10 +218,13 @@ impl Act {
             Self::ReapProvider => store.reap_provider(shard, TERM, 10, CLAIM).await.map(drop),
             Self::ReapBeat => store.reap_beat(shard, TERM, 10, BELIEVED).await.map(drop),
             Self::ReapStore => store.reap_store(shard, TERM, 10).await.map(drop),
+            Self::KeyCreate => scene.create_key(Some("acme")).await.map(drop),
+            Self::KeyRevoke => store.revoke_key(scene.key_id(), "settings").await.map(drop),
+            Self::KeyForget => store.page_of_keys(shard, None, None, 10).await.map(drop),
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
-            Self::Drain => store.drain_agent(&place.tenant, &place.agent, true).await.map(drop),
+            Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
         }
@@ -222,12 +248,16 @@ async fn each_act_changes_something_also_after_a_flush_of_the_scripts() {
 async fn a_key_of_another_type_stops_a_script_before_it_writes() {
     let scene = Scene::open().await;
     let keys = scene.keys();
+    let acme = Name::tenant("acme").expect("a name");
     let (tenant, of_tenant) = (&scene.place.tenant, shard_of_tenant(&scene.place.tenant, scene.store.shards()));
     let more = [
         keys.metadata(),
         keys.left(),
         keys.tombstone("AD_1"),
         "gr:leader".to_owned(),
+        keys.shard.api_key(scene.key_id()),
+        keys.shard.index_api_keys(None),
+        keys.shard.index_api_keys(Some(&acme)),
         of_tenant.draining(tenant),
         of_tenant.quota(tenant),
         of_tenant.quota_of_agent(tenant, &scene.place.agent),

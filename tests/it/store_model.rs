@@ -74,7 +74,7 @@ impl World<'_> {
         let store = &self.scene.store;
         match op {
             Op::Acquire { agent } => {
-                let asked = store.acquire(&self.places[*agent], "", &self.scene.acquire_rules()).await;
+                let asked = store.acquire(&self.places[*agent], "", &self.scene.acquire_rules(), None).await;
                 if let Some((Verdict::Create | Verdict::Verify, record)) = allowed(asked)?.flatten() {
                     self.take(&record)?;
                 }
@@ -119,9 +119,9 @@ impl World<'_> {
                 let Some(found) = allowed(store.dispatch(place).await)?.flatten() else { return Ok(()) };
                 self.known[*agent].ttl_by_hand |= *change > 0;
                 match change {
-                    0 => allowed(store.touch(place, found.id).await)?,
-                    1 => allowed(store.change_ttl(place, found.id, TtlChange::Arm(3)).await)?,
-                    _ => allowed(store.change_ttl(place, found.id, TtlChange::Cancel).await)?,
+                    0 => allowed(store.touch(place, found.id, None).await)?,
+                    1 => allowed(store.change_ttl(place, found.id, TtlChange::Arm(3), None).await)?,
+                    _ => allowed(store.change_ttl(place, found.id, TtlChange::Cancel, None).await)?,
                 };
             }
             Op::Joined { sid, late } => {
@@ -193,7 +193,7 @@ impl World<'_> {
 
     async fn commit(&mut self, record: &Record, provider_id: &str, adopted: bool) -> Step {
         let (id, token) = (record.dispatch.id, record.dispatch.token);
-        let commit = Commit { id, provider_id, agent_token: token, adopted, join_deadline: JOIN_DEADLINE };
+        let commit = Commit { id, provider_id, agent_token: token, adopted, join_deadline: JOIN_DEADLINE, once: None };
         let place = &record.dispatch.place;
         let tombstoned = self.tombstoned(place, provider_id).await;
         let answer = self.scene.store.commit(place, token, &commit).await;

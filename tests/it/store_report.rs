@@ -77,19 +77,19 @@ async fn interest_moves_the_time_to_live_and_arm_and_cancel_set_it() {
     let made = scene.make("AD_1").await;
     let (store, place, id) = (&scene.store, &scene.place, made.dispatch.id);
     scene.pass(Duration::from_secs(1));
-    let touched = store.touch(place, id).await.expect("a touch");
+    let touched = store.touch(place, id, None).await.expect("a touch");
     assert_eq!(touched.dispatch.ttl_expires_at_ms, Some(BEGIN_MS + 301_000));
-    let armed = store.change_ttl(place, id, TtlChange::Arm(7)).await.expect("a change");
+    let armed = store.change_ttl(place, id, TtlChange::Arm(7), None).await.expect("a change");
     assert_eq!(armed.dispatch.ttl_expires_at_ms, Some(BEGIN_MS + 8000));
-    let cancelled = store.change_ttl(place, id, TtlChange::Cancel).await.expect("a change");
+    let cancelled = store.change_ttl(place, id, TtlChange::Cancel, None).await.expect("a change");
     assert_eq!(cancelled.dispatch.ttl_expires_at_ms, None);
     assert!(scene.score(&scene.keys().shard.due_provider()).await.is_some(), "it is looked at all the same");
     let before = scene.dump().await;
-    assert_eq!(refusal(store.touch(place, store.new_id(place)).await), Refusal::NotFound);
+    assert_eq!(refusal(store.touch(place, store.new_id(place), None).await), Refusal::NotFound);
     assert_eq!(scene.dump().await, before);
     store.end(place, id, "asked", CLAIM).await.expect("an end");
-    assert_eq!(refusal(store.touch(place, id).await), Refusal::Ending);
-    assert_eq!(refusal(store.change_ttl(place, id, TtlChange::Cancel).await), Refusal::Ending);
+    assert_eq!(refusal(store.touch(place, id, None).await), Refusal::Ending);
+    assert_eq!(refusal(store.change_ttl(place, id, TtlChange::Cancel, None).await), Refusal::Ending);
     scene.check_keys().await;
 }
 

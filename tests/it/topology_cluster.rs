@@ -54,7 +54,7 @@ async fn room_elsewhere(house: &House, master: usize) -> String {
 
 async fn check_after(house: &House, began: Instant) {
     house.until_all_serve(ROOM).await;
-    println!("all replicas serve again after {:?}", began.elapsed());
+    eprintln!("all replicas serve again after {:?}", began.elapsed());
     house.until_served(ROOM).await;
     assert_eq!(house.standin.created(ROOM, AGENT), 1, "the agent was made twice");
     house.agrees(ROOM).await;

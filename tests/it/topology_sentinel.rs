@@ -27,7 +27,7 @@ async fn house() -> House {
 /// After the fault: served again, by the same agent, and nothing was made twice.
 async fn check_after(house: &House, began: Instant) {
     house.until_all_serve(ROOM).await;
-    println!("all replicas serve again after {:?}", began.elapsed());
+    eprintln!("all replicas serve again after {:?}", began.elapsed());
     house.until_served(ROOM).await;
     assert_eq!(house.standin.created(ROOM, AGENT), 1, "the agent was made twice");
     house.agrees(ROOM).await;
@@ -105,7 +105,7 @@ async fn tokens_grow_over_a_change_of_the_master() {
         }
         assert!(killed.is_none_or(|at: Instant| at.elapsed() < crate::support::PATIENCE), "no new master");
         // Each is granted to somebody else, for the shortest time.
-        let granted = store.acquire(&place, "", &rules).await;
+        let granted = store.acquire(&place, "", &rules, None).await;
         let campaign = store.campaign(&format!("replica-{}", tokens.len()), claim).await;
         if let Ok(Some((Verdict::Create, record))) = granted {
             tokens.push(record.dispatch.token);

@@ -25,7 +25,9 @@ const UNBOUNDED: [&str; 9] = ["KEYS", "SCAN", "SMEMBERS", "SSCAN", "HSCAN", "ZSC
 
 /// Whether the file is prepended to scripts, and no script itself.
 pub(crate) fn is_shared(file: &File) -> bool {
-    ["/prelude.lua", "/habit.lua", "/shared.lua", "/rules.lua"].iter().any(|shared| file.path.ends_with(shared))
+    ["/prelude.lua", "/idempotency.lua", "/habit.lua", "/shared.lua", "/rules.lua"]
+        .iter()
+        .any(|shared| file.path.ends_with(shared))
 }
 
 /// Everything that is wrong with the script. `shared` is what is prepended to it.

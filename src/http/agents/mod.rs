@@ -2,4 +2,5 @@
 
 pub(super) mod drain;
 pub(super) mod get;
+pub(super) mod undrain;
 mod view;

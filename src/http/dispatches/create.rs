@@ -5,49 +5,76 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::view::{DispatchView, answer};
 use crate::dispatch::{Acquire, Acquired, Place};
-use crate::http::extract::JsonBody;
+use crate::http::auth::By;
 use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
+use crate::http::idempotency::{KeyedJson, RequestKey};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
 use crate::name::Name;
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DispatchRequest, example = json!({"room": "lobby", "agent": "guide", "metadata": "{\"lang\":\"de\"}", "ttl_seconds": 120}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Request {
     room: RoomName,
     agent: AgentName,
+    /// Handed to the agent's job.
     #[serde(default)]
     metadata: Metadata,
+    /// How long the dispatch outlives the last person; without it the agent's own setting counts, else that of the service.
     ttl_seconds: Option<TtlSeconds>,
 }
 
-#[derive(Debug, Serialize)]
+/// A dispatch that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcquiredDispatch)]
 struct Answer {
     #[serde(flatten)]
     dispatch: DispatchView,
+    /// Whether it was there before this call.
     reused: bool,
 }
 
+refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+
+/// Ask for a room's agent
+///
+/// The live agent of the room, or a new one. Safe to repeat: it finds what the first call made. Answered when the
+/// dispatch exists at the provider, not when the agent is in the room.
+#[utoipa::path(post, path = "/v1/dispatches", operation_id = "createDispatch", tag = "dispatches",
+    params(RequestKey), request_body = Request,
+    responses(
+        (status = 200, description = "Found: `metadata` and `ttl_seconds` of the request change nothing.", body = Answer),
+        (status = 201, description = "Made for this call.", body = Answer),
+        (status = 202, description = "Still under way after 10 s. It goes on by itself; ask again.", body = Answer),
+        Refusals,
+    ))]
 pub(in crate::http) async fn create(
     State(app): State<App>,
-    JsonBody(request): JsonBody<Request>,
+    By(caller): By,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)).await?;
+    let acquire = request.into_acquire(&app.settings, caller.tenant());
+    let acquire = acquire.once(|place| key.once(&caller, "dispatches", place));
+    let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(acquired))
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Acquire {
+    fn into_acquire(self, settings: &HttpSettings, tenant: &Name) -> Acquire {
         Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room.0, agent: self.agent.0 },
+            place: Place { tenant: tenant.clone(), room: self.room.0, agent: self.agent.0 },
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
             patience: settings.page_patience,
+            once: None,
         }
     }
 }
@@ -74,13 +101,14 @@ mod tests {
     fn a_request_becomes_a_wish_of_the_domain() {
         let settings = HttpSettings::new(Name::strict("default-agent").unwrap());
         let full = json!({"room": "lobby", "agent": "voice", "metadata": "{\"a\":1}", "ttl_seconds": 60});
-        let acquire = read(full).unwrap().into_acquire(&settings);
+        let acquire = read(full).unwrap().into_acquire(&settings, &Name::tenant("acme").unwrap());
         assert_eq!((acquire.place.room.as_str(), acquire.place.agent.as_str()), ("lobby", "voice"));
-        assert_eq!(acquire.place.tenant, Name::default_tenant());
+        assert_eq!(acquire.place.tenant.as_str(), "acme");
         assert_eq!((acquire.metadata.as_str(), acquire.ttl_seconds), ("{\"a\":1}", Some(60)));
         assert_eq!(acquire.patience, settings.page_patience);
 
-        let least = read(json!({"room": "lobby", "agent": "voice"})).unwrap().into_acquire(&settings);
+        let least = json!({"room": "lobby", "agent": "voice"});
+        let least = read(least).unwrap().into_acquire(&settings, &Name::default_tenant());
         assert_eq!((least.metadata.as_str(), least.ttl_seconds), ("", None));
     }
 

@@ -3,41 +3,63 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::view::DispatchView;
 use crate::dispatch::{ListFilter, Page};
+use crate::http::auth::By;
 use crate::http::extract::Query;
 use crate::http::fields::{AgentName, RoomName, StateName};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::App;
-use crate::name::Name;
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// Which ones.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Filter {
+    /// Only those of this room.
     room: Option<RoomName>,
+    /// Only those of this agent.
     agent: Option<AgentName>,
+    /// Only those in this state.
     state: Option<StateName>,
+    /// `next_cursor` of the page before, unchanged; without it the list begins.
     cursor: Option<String>,
+    /// The most dispatches of a page.
+    #[param(minimum = 1, maximum = 1_000, default = 100)]
     limit: Option<u32>,
 }
 
 /// A page; it may be short, and still have a next one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DispatchPage)]
 pub(in crate::http) struct Answer {
     dispatches: Vec<DispatchView>,
+    /// Where the next page starts; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
+refusals!(BadCursor, StoreUnavailable);
+
+/// A page of dispatches
+///
+/// By shard, then by name. Filters are applied to a page after it is read: it may be short or empty and still have
+/// a next one.
+#[utoipa::path(get, path = "/v1/dispatches", operation_id = "listDispatches", tag = "dispatches",
+    params(Filter),
+    responses((status = 200, description = "A page.", body = Answer), Refusals))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
+    By(caller): By,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Answer>, Problem> {
-    let page = app.dispatches.list(&Name::default_tenant(), filter.try_into()?).await?;
+    let page = app.dispatches.list(caller.tenant(), filter.try_into()?).await?;
     Ok(Json(page.into()))
 }
 

@@ -2,29 +2,55 @@
 
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::dispatch::{Acquired, Dispatch};
-use crate::http::fields::Timestamp;
+use crate::http::fields::{AgentName, RoomName, Session, StateName, Timestamp};
+use crate::id::DispatchId;
 
 /// A dispatch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Dispatch)]
 pub(in crate::http) struct DispatchView {
+    #[schema(value_type = DispatchId)]
     id: String,
+    /// Whose it is.
+    #[schema(value_type = AgentName)]
     tenant: String,
+    #[schema(value_type = RoomName)]
     room: String,
+    #[schema(value_type = AgentName)]
     agent: String,
+    #[schema(value_type = StateName)]
     state: &'static str,
+    /// Why it is in this state, in a word.
+    #[schema(example = "agent_seen")]
     reason: String,
+    /// Who runs the agents.
+    #[schema(example = "livekit")]
     provider: String,
+    /// The provider's own id. It changes when the agent is dispatched again.
+    #[schema(required, example = "AD_TczvioUkGCkJ")]
     provider_id: Option<String>,
     created_at: Timestamp,
     last_activity_at: Timestamp,
+    /// When the agent was last known to live; null until it was seen.
+    #[schema(required)]
     seen_alive_at: Option<Timestamp>,
+    /// When it ends if nobody comes; null while people are there.
+    #[schema(required)]
     ttl_expires_at: Option<Timestamp>,
+    /// How long it outlives the last person, in seconds.
     ttl_seconds: u32,
+    /// When it ends, whoever is there; null where its age has no bound.
+    #[schema(required)]
     ends_at: Option<Timestamp>,
+    /// People in the room; agents, recorders and ingress do not count.
     participant_count: u64,
+    /// Times the agent was dispatched again since it was last well.
     tries: u32,
+    /// The agent's last word; null if it does not report.
+    #[schema(required, value_type = Option<Session>)]
     reported: Option<String>,
 }
 
@@ -53,7 +79,8 @@ impl From<Dispatch> for DispatchView {
 }
 
 /// Several dispatches.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Dispatches)]
 pub(in crate::http) struct DispatchesView {
     dispatches: Vec<DispatchView>,
 }

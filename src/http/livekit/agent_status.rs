@@ -5,67 +5,88 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::dispatch::{Dispatch, DispatchError, Place, Which};
+use super::page;
+use crate::dispatch::{Dispatch, DispatchError, Which};
+use crate::http::auth::By;
 use crate::http::extract::Query;
-use crate::http::fields::{AgentName, RoomName, Timestamp};
+use crate::http::fields::{AgentName, PageRoomName, Timestamp};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::state::App;
-use crate::name::Name;
+use crate::id::DispatchId;
 
 /// Which room.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Filter {
-    room_name: RoomName,
+    /// The room, as LiveKit has it.
+    room_name: PageRoomName,
+    /// The default agent of the service if not given.
     agent_name: Option<AgentName>,
 }
 
-/// Whether it has an agent, and since when.
-#[derive(Debug, Default, Serialize)]
+/// Whether it has an agent, and since when; of no agent nothing else is told.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = AgentStatus)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Answer {
     has_agent: bool,
-    #[serde(flatten)]
-    of: Option<Details>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Details {
-    dispatch_id: String,
-    created_at: Timestamp,
-    last_activity_at: Timestamp,
-    participant_count: u64,
+    #[schema(value_type = DispatchId, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatch_id: Option<String>,
+    #[schema(value_type = Timestamp, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+    #[schema(value_type = Timestamp, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_activity_at: Option<Timestamp>,
+    /// People in the room.
+    #[schema(value_type = u64, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant_count: Option<u64>,
+    /// When it ends if nobody comes; left out while people are there.
+    #[schema(value_type = Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_expires_at: Option<Timestamp>,
 }
 
+refusals!(StoreUnavailable);
+
+/// Whether a room has its agent
+///
+/// The browser contract. `hasAgent` means that the agent is there as far as is known, or on its way. A room that
+/// nobody asked an agent for has none: that is an answer, not an error.
+#[utoipa::path(get, path = "/api/livekit/agent-status", operation_id = "agentStatus", tag = "livekit",
+    params(Filter),
+    responses((status = 200, description = "Whether it has one, and since when.", body = Answer), Refusals))]
 pub(in crate::http) async fn agent_status(
     State(app): State<App>,
+    By(caller): By,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Answer>, Problem> {
-    let tenant = Name::default_tenant();
-    let agent = filter.agent_name.map_or_else(|| app.settings.default_agent.clone(), |agent| agent.0);
-    let place = Place { tenant: tenant.clone(), room: filter.room_name.0, agent };
-    Ok(Json(answer(app.dispatches.get(&tenant, Which::Place(place)).await)?))
+    let place = page::place(&caller, &app.settings, filter.room_name, filter.agent_name)?;
+    Ok(Json(answer(app.dispatches.get(caller.tenant(), Which::Place(place)).await)?))
 }
 
 fn answer(found: Result<Dispatch, DispatchError>) -> Result<Answer, Problem> {
     match found {
-        Ok(dispatch) if dispatch.has_agent() => Ok(Answer { has_agent: true, of: Some(dispatch.into()) }),
+        Ok(dispatch) if dispatch.has_agent() => Ok(dispatch.into()),
         Ok(_) | Err(DispatchError::NotFound) => Ok(Answer::default()),
         Err(error) => Err(error.into()),
     }
 }
 
-impl From<Dispatch> for Details {
+impl From<Dispatch> for Answer {
     fn from(dispatch: Dispatch) -> Self {
         Self {
-            dispatch_id: dispatch.id.to_string(),
-            created_at: Timestamp(dispatch.created_at_ms),
-            last_activity_at: Timestamp(dispatch.last_activity_at_ms),
-            participant_count: dispatch.participant_count,
+            has_agent: true,
+            dispatch_id: Some(dispatch.id.to_string()),
+            created_at: Some(Timestamp(dispatch.created_at_ms)),
+            last_activity_at: Some(Timestamp(dispatch.last_activity_at_ms)),
+            participant_count: Some(dispatch.participant_count),
             ttl_expires_at: dispatch.ttl_expires_at_ms.map(Timestamp),
         }
     }

@@ -5,27 +5,40 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use crate::dispatch::{Acquire, Acquired, Place};
-use crate::http::extract::JsonBody;
-use crate::http::fields::{AgentName, RoomName};
+use super::page;
+use crate::access::Caller;
+use crate::dispatch::{Acquire, Acquired};
+use crate::http::auth::By;
+use crate::http::fields::{AgentName, PageRoomName, RoomName};
+use crate::http::idempotency::{KeyedJson, RequestKey};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::{App, HttpSettings};
+use crate::id::DispatchId;
 use crate::name::Name;
 
 /// What a page sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = PageRequest, example = json!({"roomName": "lobby", "timezone": "Europe/Zurich", "timezoneOffset": -60}))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Request {
-    room_name: RoomName,
+    /// The room, as LiveKit has it.
+    room_name: PageRoomName,
+    /// The default agent of the service if not given.
     agent_name: Option<AgentName>,
     timezone: Option<Timezone>,
+    #[schema(schema_with = offset)]
     timezone_offset: Option<Offset>,
 }
 
 /// A time zone's name, such as `Europe/Zurich`.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(value_type = RoomName, example = "Europe/Zurich")]
 #[serde(try_from = "String")]
 struct Timezone(String);
 
@@ -47,33 +60,54 @@ struct PageMetadata {
     timezone_offset: Option<Offset>,
 }
 
-#[derive(Debug, Serialize)]
+/// The agent that a page was given.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PageAnswer)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     success: bool,
+    #[schema(value_type = DispatchId)]
     dispatch_id: String,
+    /// Whether it was there before this call.
     reused: bool,
+    /// Left out where the agent is there.
+    #[schema(value_type = String, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
 }
 
+refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+
+/// Ask for a room's agent, as pages do
+///
+/// The browser contract. The time zone becomes the metadata of a new dispatch and changes nothing on reuse.
+#[utoipa::path(post, path = "/api/livekit/dispatch-agent", operation_id = "dispatchAgent", tag = "livekit",
+    params(RequestKey), request_body = Request,
+    responses(
+        (status = 200, description = "Found or made.", body = Answer),
+        (status = 202, description = "Still under way after 20 s. It goes on by itself.", body = Answer),
+        Refusals,
+    ))]
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
-    JsonBody(request): JsonBody<Request>,
+    By(caller): By,
+    KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
-    let acquired = app.dispatches.acquire(request.into_acquire(&app.settings)?).await?;
+    let acquire = request.into_acquire(&app.settings, &caller)?;
+    let acquire = acquire.once(|place| key.once(&caller, "dispatch-agent", place));
+    let acquired = app.dispatches.acquire(acquire).await?;
     Ok(respond(&acquired))
 }
 
 impl Request {
-    fn into_acquire(self, settings: &HttpSettings) -> Result<Acquire, Problem> {
-        let agent = self.agent_name.map_or_else(|| settings.default_agent.clone(), |agent| agent.0);
+    fn into_acquire(self, settings: &HttpSettings, caller: &Caller) -> Result<Acquire, Problem> {
         let page = PageMetadata { timezone: self.timezone, timezone_offset: self.timezone_offset };
         Ok(Acquire {
-            place: Place { tenant: Name::default_tenant(), room: self.room_name.0, agent },
+            place: page::place(caller, settings, self.room_name, self.agent_name)?,
             metadata: page.into_json()?,
             ttl_seconds: None,
             patience: settings.creation_budget,
+            once: None,
         })
     }
 }
@@ -98,6 +132,17 @@ impl TryFrom<String> for Timezone {
     }
 }
 
+fn offset() -> Schema {
+    let minutes = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(i16::MIN)).maximum(Some(i16::MAX));
+    OneOfBuilder::new()
+        .description(Some("An offset as browsers have it, in minutes (`-120`), or as it is written (`+02:00`)."))
+        .item(minutes)
+        .item(Ref::from_schema_name("Timezone"))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .build()
+        .into()
+}
+
 fn respond(acquired: &Acquired) -> Response {
     let (status, dispatch, reused, message) = match acquired {
         Acquired::Created(dispatch) => (StatusCode::OK, dispatch, false, None),
@@ -114,12 +159,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::access::CallerId;
     use crate::http::dispatches::view::tests::sample;
 
     fn acquire(body: serde_json::Value) -> Result<Acquire, String> {
         let settings = HttpSettings::new(Name::strict("concierge").unwrap());
         let request = serde_json::from_value::<Request>(body).map_err(|error| error.to_string())?;
-        Ok(request.into_acquire(&settings).unwrap())
+        let caller = Caller::root(CallerId::Settings);
+        Ok(request.into_acquire(&settings, &caller).unwrap())
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! What the HTTP layer needs of LiveKit itself: reading its webhooks, and tokens to join a room.
+//! What the HTTP layer needs of LiveKit itself: reading its webhooks, and making and reading tokens to join a room.
+
+use secrecy::SecretString;
 
 use crate::dispatch::RoomNotice;
 use crate::http::problem::{Code, Problem};
@@ -9,12 +11,15 @@ use crate::http::state::AppState;
 type Receive = dyn Fn(&str, &[u8]) -> Result<Option<RoomNotice>, WebhookRefusal> + Send + Sync;
 
 /// Makes a token to join a room, or says why it cannot.
-type JoinToken = dyn Fn(JoinRequest<'_>) -> Result<String, String> + Send + Sync;
+type JoinToken = dyn Fn(JoinRequest<'_>) -> Result<SecretString, String> + Send + Sync;
+
+/// The room that a token lets a page into, if the token is ours and counts now.
+type PageRoom = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Who wants to join which room.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinRequest<'a> {
-    /// The room.
+    /// The room, as LiveKit calls it.
     pub room: &'a str,
     /// The person's identity: one of a kind in the room.
     pub identity: &'a str,
@@ -38,6 +43,7 @@ pub struct LiveKitDoor {
     public_url: String,
     receive: Box<Receive>,
     join_token: Box<JoinToken>,
+    page_room: Box<PageRoom>,
 }
 
 impl LiveKitDoor {
@@ -45,9 +51,16 @@ impl LiveKitDoor {
     pub fn new(
         public_url: impl Into<String>,
         receive: impl Fn(&str, &[u8]) -> Result<Option<RoomNotice>, WebhookRefusal> + Send + Sync + 'static,
-        join_token: impl Fn(JoinRequest<'_>) -> Result<String, String> + Send + Sync + 'static,
+        join_token: impl Fn(JoinRequest<'_>) -> Result<SecretString, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { public_url: public_url.into(), receive: Box::new(receive), join_token: Box::new(join_token) }
+        let (receive, join_token) = (Box::new(receive), Box::new(join_token));
+        Self { public_url: public_url.into(), receive, join_token, page_room: Box::new(|_| None) }
+    }
+
+    /// Lets pages in that show a token: `page_room` tells which room of the provider it is for. Without it none is.
+    #[must_use]
+    pub fn with_pages(self, page_room: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { page_room: Box::new(page_room), ..self }
     }
 
     pub(in crate::http) fn public_url(&self) -> &str {
@@ -62,7 +75,11 @@ impl LiveKitDoor {
         (self.receive)(authorization, body)
     }
 
-    pub(in crate::http) fn join_token(&self, request: JoinRequest<'_>) -> Result<String, String> {
+    pub(in crate::http) fn page_room(&self, token: &str) -> Option<String> {
+        (self.page_room)(token)
+    }
+
+    pub(in crate::http) fn join_token(&self, request: JoinRequest<'_>) -> Result<SecretString, String> {
         (self.join_token)(request)
     }
 }

@@ -3,4 +3,5 @@
 pub(super) mod agent_status;
 pub(super) mod dispatch_agent;
 pub(super) mod door;
+mod page;
 pub(super) mod webhook;

@@ -11,9 +11,19 @@ use axum::http::{HeaderMap, StatusCode};
 use super::door::WebhookRefusal;
 use crate::dispatch::DispatchError;
 use crate::http::extract::RawBody;
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::App;
 
+refusals!(LivekitNotConfigured, BadSignature, StoreUnavailable);
+
+/// LiveKit says who came and went
+///
+/// LiveKit repeats an event on 503. What no repetition helps is answered 200.
+#[utoipa::path(post, path = "/api/livekit/webhook", operation_id = "receiveWebhook", tag = "livekit",
+    request_body(content = Object, content_type = "application/webhook+json", description = "An event, as LiveKit signed it."),
+    security(("LiveKitSignature" = [])),
+    responses((status = 200, description = "Taken in, or of no use."), Refusals))]
 pub(in crate::http) async fn webhook(
     State(app): State<App>,
     headers: HeaderMap,

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::state::App;
 
@@ -60,13 +61,21 @@ impl std::fmt::Debug for Readiness {
 }
 
 /// Whether it is ready, and what holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 pub(in crate::http) struct Answer {
     ready: bool,
+    /// Whether the replica is on its way out.
     draining: bool,
+    /// `ok` or `failing`, by the name of what is checked.
     checks: BTreeMap<&'static str, &'static str>,
 }
 
+/// Whether requests should be sent here
+#[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "operation", responses(
+    (status = 200, description = "Redis answers, the schema is right, the replica is not stopping.", body = Answer),
+    (status = 503, description = "Not so; `checks` says what fails.", body = Answer),
+))]
 pub(in crate::http) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Answer>) {
     answer(app.shutdown.is_draining(), &app.readiness).await
 }

@@ -3,38 +3,61 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::dispatch::{Dispatch, Step};
+use crate::http::auth::By;
 use crate::http::dispatches::view::DispatchView;
 use crate::http::extract::InPath;
 use crate::http::fields::{RoomName, Timestamp};
+use crate::http::openapi::refusals::refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::App;
 use crate::name::Name;
 
 /// The room's dispatches and how they came to be as they are, oldest step first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explanation)]
 pub(in crate::http) struct Answer {
+    #[schema(value_type = RoomName)]
     room: String,
     dispatches: Vec<DispatchView>,
     steps: Vec<StepView>,
 }
 
-#[derive(Debug, Serialize)]
+/// A step of a dispatch: when it came into a state, and why.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Step)]
 struct StepView {
     at: Timestamp,
+    /// The event's id in its stream.
+    #[schema(example = "1795253513787-0")]
     event_id: String,
     dispatch_id: String,
     agent: String,
+    /// The state that it came into; a dispatch that is over has `ended`.
+    #[schema(example = "idle")]
     state: String,
+    /// Why, in a word.
+    #[schema(example = "agent_seen")]
     reason: String,
 }
 
+refusals!(InvalidRequest, RoomNotFound, StoreUnavailable);
+
+/// Why a room has, or has no, agent
+///
+/// The room's dispatches, and the steps that led here. Steps are taken from the newest 5,000 events of the room's
+/// shard; older ones are gone.
+#[utoipa::path(get, path = "/v1/rooms/{room}/explain", operation_id = "explainRoom", tag = "rooms",
+    params(("room" = RoomName, Path, description = "The room.")),
+    responses((status = 200, description = "Its dispatches and steps, oldest step first.", body = Answer), Refusals))]
 pub(in crate::http) async fn explain(
     State(app): State<App>,
+    By(caller): By,
     InPath(RoomName(room)): InPath<RoomName>,
 ) -> Result<Json<Answer>, Problem> {
-    let (dispatches, steps) = app.dispatches.explain(&Name::default_tenant(), &room).await?;
+    let (dispatches, steps) = app.dispatches.explain(caller.tenant(), &room).await?;
     answer(&room, dispatches, steps).map(Json)
 }
 

@@ -123,6 +123,11 @@ impl LiveKit {
         self.keys().for_join(room, identity, name, metadata, timeouts, lifetime)
     }
 
+    /// The room that a page's token lets it join, if the token was signed with our secret and counts now.
+    pub fn room_of_page(&self, token: &str) -> Option<String> {
+        self.keys().room_of_page(token)
+    }
+
     /// Checks and reads a webhook: the `Authorization` header and the body exactly as they came.
     ///
     /// `None` for what is genuine and of no interest. A webhook that was recorded can be sent again for some

@@ -51,6 +51,20 @@ pub(super) struct WebhookClaims {
     pub(super) sha256: String,
 }
 
+/// What a page's token says, as far as it is of interest here.
+#[derive(Debug, Deserialize)]
+struct PageClaims {
+    #[serde(default)]
+    video: PageGrant,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PageGrant {
+    room_join: bool,
+    room: String,
+}
+
 impl Keys {
     pub(super) fn new(api_key: &str, api_secret: &SecretString) -> Self {
         let secret = api_secret.expose_secret().as_bytes();
@@ -115,6 +129,12 @@ impl Keys {
         jsonwebtoken::decode(token, &self.checking, &self.expected).map(|token| token.claims)
     }
 
+    /// The room that the token lets its holder join, if we signed it and it counts now.
+    pub(super) fn room_of_page(&self, token: &str) -> Option<String> {
+        let claims = jsonwebtoken::decode::<PageClaims>(token, &self.checking, &self.expected).ok()?.claims;
+        Some(claims.video).filter(|video| video.room_join && !video.room.is_empty()).map(|video| video.room)
+    }
+
     fn sign(&self, claims: Claims, lifetime: Duration) -> Result<SecretString, TokenError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let claims = Claims {
@@ -177,6 +197,59 @@ mod tests {
         for (room, identity) in [("", "ann"), ("r1", "")] {
             let answer = keys().for_join(room, identity, None, None, TIMEOUTS, Duration::from_mins(1));
             assert_eq!(answer.map(|_| ()), Err(TokenError::Incomplete));
+        }
+    }
+
+    /// A token with these claims over the usual ones, signed so.
+    fn signed(algorithm: Algorithm, secret: &str, own: &serde_json::Value) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+        let mut claims = serde_json::json!({
+            "iss": "devkey", "nbf": now - 10, "exp": now + 600, "sub": "ann", "video": {"roomJoin": true, "room": "r1"},
+        });
+        for (claim, value) in own.as_object().expect("claims") {
+            claims[claim] = value.clone();
+        }
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).expect("a token")
+    }
+
+    #[test]
+    fn a_page_is_let_in_by_a_join_token_of_ours_alone() {
+        use serde_json::json;
+
+        let room = |token: &str| keys().room_of_page(token);
+        let hs256 = |own: serde_json::Value| signed(Algorithm::HS256, "secret", &own);
+        assert_eq!(room(&hs256(json!({}))), Some("r1".to_owned()));
+        let ours = keys().for_join("r1", "ann", None, None, TIMEOUTS, Duration::from_mins(1)).expect("a token");
+        assert_eq!(room(ours.expose_secret()), Some("r1".to_owned()));
+
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+        for bad in [
+            json!({"iss": "otherkey"}),
+            json!({"iss": null}),
+            json!({"exp": now - 120}),
+            json!({"exp": null}),
+            json!({"nbf": now + 120}),
+            json!({"video": {"roomJoin": false, "room": "r1"}}),
+            json!({"video": {"roomJoin": true}}),
+            json!({"video": {"roomJoin": true, "room": ""}}),
+            json!({"video": {"roomAdmin": true, "room": "r1"}}),
+            json!({"video": null}),
+        ] {
+            assert_eq!(room(&hs256(bad.clone())), None, "{bad}");
+        }
+        for other in [Algorithm::HS384, Algorithm::HS512] {
+            assert_eq!(room(&signed(other, "secret", &json!({}))), None, "{other:?}");
+        }
+        for secret in ["other", ""] {
+            assert_eq!(room(&signed(Algorithm::HS256, secret, &json!({}))), None, "{secret:?}");
+        }
+        let good = hs256(json!({}));
+        let (_, rest) = good.split_once('.').expect("three parts");
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{rest}");
+        let (unsigned, _) = none.rsplit_once('.').expect("three parts");
+        for bad in [none.as_str(), &format!("{unsigned}."), &good[..good.len() - 2], "", "x", "a.b.c"] {
+            assert_eq!(room(bad), None, "{bad}");
         }
     }
 

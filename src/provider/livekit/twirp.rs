@@ -16,6 +16,8 @@ use super::answer::{self, CallError};
 use super::token::Keys;
 use crate::provider::ProviderError;
 
+/// Shorter ones are words that may stand in any message.
+const METADATA_BYTES_MIN: usize = 4;
 const JSON: &str = "application/json";
 /// A room of 3,000 people with metadata of 4 KB each fits.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -75,7 +77,7 @@ impl Twirp {
         if status != StatusCode::OK {
             let body = read_start(&mut response, ERROR_BYTES_MAX).await?;
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            return Err(answer::refusal(status, retry_after, &body));
+            return Err(answer::refusal(status, retry_after, without_metadata(&body, request).as_bytes()));
         }
         let body = read_start(&mut response, ANSWER_BYTES_MAX + 1).await?;
         if body.len() > ANSWER_BYTES_MAX {
@@ -96,6 +98,22 @@ impl Twirp {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// The server's words without the agent's metadata: it may quote what it refuses, and that is told to nobody
+/// but the agent.
+fn without_metadata(body: &[u8], request: &serde_json::Value) -> String {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    let mut quoted = request.get("metadata").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    // As it is, in the JSON that we sent, and in JSON that quotes that.
+    for _ in 0..3 {
+        if quoted.len() >= METADATA_BYTES_MIN {
+            text = text.replace(&quoted, "<metadata>");
+        }
+        let as_json = serde_json::Value::from(quoted.as_str()).to_string();
+        as_json.trim_matches('"').clone_into(&mut quoted);
+    }
+    text
 }
 
 /// Reads a body to its end, or until `bytes_max` of it are there.

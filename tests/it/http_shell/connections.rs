@@ -78,10 +78,87 @@ async fn abusive_headers_are_refused() {
         let answer = exchange(&running, request.as_bytes()).await;
         assert_eq!(answer.get(9..12), Some(status), "{answer}");
     }
-    let smuggled = format!(
-        "POST /v1/dispatches HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"
+}
+
+/// What no two servers may read differently is refused, and nothing that follows it is a request.
+#[tokio::test]
+async fn nothing_is_smuggled_behind_a_body() {
+    let running = start(Setup::default()).await;
+    let chunked = "0\r\n\r\n";
+    let hidden = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (headers, body, status) in [
+        ("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd", "400"),
+        ("Content-Length: 3, 4\r\n", "abcd", "400"),
+        ("Content-Length: +3\r\n", "abc", "400"),
+        ("Content-Length: -1\r\n", "", "400"),
+        ("Content-Length: 99999999999999999999\r\n", "", "400"),
+        ("Transfer-Encoding: gzip\r\n", "", "400"),
+        ("Transfer-Encoding: chunked, gzip\r\n", "", "400"),
+        ("Transfer-Encoding : chunked\r\n", chunked, "400"),
+        ("X-A: b\r\n folded\r\n", "", "400"),
+        ("X-A: b\0c\r\n", "", "400"),
+        ("X-\u{e9}: b\r\n", "", "400"),
+        ("X-A: b\rX-B: c\r\n", "", "400"),
+        ("Host: b\r\n", "", "400"),
+        // Read as the chunks say, and answered; the connection ends there.
+        ("Content-Length: 50\r\nTransfer-Encoding: chunked\r\n", chunked, "404"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 50\r\n", chunked, "404"),
+        ("Transfer-Encoding: chunked\r\n", chunked, "404"),
+    ] {
+        let request = format!("POST /nothing HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}{hidden}");
+        let answer = exchange(&running, request.as_bytes()).await;
+        assert_eq!(answer.get(9..12), Some(status), "{headers:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{headers:?}: {answer}");
+    }
+    for request in [
+        "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ] {
+        let answer = exchange(&running, request.as_bytes()).await;
+        assert_eq!(answer.get(9..10), Some("4"), "{answer}");
+    }
+    let uri = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000));
+    assert!(matches!(exchange(&running, uri.as_bytes()).await.get(9..12), Some("414" | "431")));
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_without_end_is_cut() {
+    let mut setup = Setup::default();
+    setup.settings.request_timeout = SHORT;
+    let running = start(setup).await;
+    let head = format!(
+        "POST /v1/dispatches/x/ttl HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
-    assert_eq!(exchange(&running, smuggled.as_bytes()).await.get(9..12), Some("400"));
+    let id = "dsp_1_0198c5d0000070008000000000000000";
+    for chunk in ["1\r\n \r\n".to_owned(), format!("3e8\r\n{}\r\n", " ".repeat(1_000)), "1".repeat(20)] {
+        let mut stream = running.raw().await;
+        stream.write_all(head.replace("/x/", &format!("/{id}/")).as_bytes()).await.unwrap();
+        let began = Instant::now();
+        while stream.write_all(chunk.as_bytes()).await.is_ok() && began.elapsed() < LONG {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(began.elapsed() < LONG, "{chunk:?}");
+    }
+    let metrics = running.bare("GET", "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("greenroom_http_problems_total{code=\"body_too_large\"} 1"), "{metrics}");
+    assert!(metrics.contains("greenroom_timeouts_total{operation=\"request\"} "), "{metrics}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_the_answers_is_cut() {
+    let mut setup = Setup::default();
+    setup.options = ServerOptions { write_timeout: SHORT, ..setup.options };
+    let running = start(setup).await;
+    let mut stream = running.raw().await;
+    let began = Instant::now();
+    // One request behind the other, and not a byte of the answers is read: in the end nothing goes any more.
+    let many = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
+    let cut = async { while stream.write_all(&many).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_mins(1), cut).await.expect("it is cut");
+    assert!(began.elapsed() >= SHORT);
+    let metrics = running.bare("GET", "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("greenroom_http_connections_cut_total 1"), "{metrics}");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! The HTTP layer as its callers meet it: everything that is decided before the domain is asked.
 
+mod access;
 mod bodies;
 mod connections;
+mod cors;
+mod document;
 mod harness;
+mod hostile;
 mod livekit;
 mod names;
 mod routes;

@@ -15,6 +15,8 @@ pub(crate) enum Trouble {
     SlowReply(Duration),
     /// Does nothing and answers with this status, and `Retry-After` in seconds where given.
     Status(u16, Option<u32>),
+    /// Does nothing and answers with this status, quoting the token and the whole request.
+    Echo(u16),
     /// Does nothing and answers 502 with a proxy's page.
     HtmlPage,
     /// Does nothing and answers 200 with an empty body.
@@ -59,6 +61,11 @@ impl Fault {
     /// Answers 429 with `Retry-After`, without acting.
     pub(crate) fn rate_limited(retry_after_seconds: u32) -> Self {
         Self::new(Trouble::Status(429, Some(retry_after_seconds)))
+    }
+
+    /// Answers with `status` and the request's token and body, without acting.
+    pub(crate) fn echo(status: u16) -> Self {
+        Self::new(Trouble::Echo(status))
     }
 
     /// Answers 502 with a proxy's page.

@@ -93,16 +93,24 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
         }
     };
     let Ok(body) = to_bytes(Body::new(body), BODY_BYTES_MAX).await else { return Err(Dropped) };
-    act(&shared, method, format, &grants, &body).await
+    let token = token_of(&parts.headers, parts.uri.query()).ok().flatten().unwrap_or_default();
+    act(&shared, method, format, &grants, (&token, &body)).await
 }
 
 /// Meets the ordered fault, if there is one, around what the method does.
-async fn act(shared: &Arc<Shared>, method: Method, format: Format, grants: &Grants, body: &[u8]) -> Answer {
+async fn act(
+    shared: &Arc<Shared>,
+    method: Method,
+    format: Format,
+    grants: &Grants,
+    (token, body): (&str, &[u8]),
+) -> Answer {
     let room = calls::room_of(method, format, body);
     shared.with(|world, now| world.note_call(now, method, &room));
     let trouble = shared.faults.take(method, &room);
     match &trouble {
         Some(Trouble::Status(status, retry_after)) => return Ok(refuse_with(*status, *retry_after)),
+        Some(Trouble::Echo(status)) => return Ok(echo(*status, token, body)),
         Some(Trouble::HtmlPage) => {
             let page = b"<html><head><title>502 Bad Gateway</title></head></html>\r\n".to_vec();
             return Ok(respond(StatusCode::BAD_GATEWAY, "text/html", page));
@@ -144,6 +152,18 @@ fn token_of(headers: &HeaderMap, query: Option<&str>) -> Result<Option<String>, 
     }
     let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     Ok(pairs.into_iter().find(|(name, _)| *name == "access_token").map(|(_, token)| token.to_owned()))
+}
+
+/// An error that quotes everything, as servers and what stands before them are wont to do.
+fn echo(status: u16, token: &str, body: &[u8]) -> Response<Body> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // What is worth the most comes first: who reads this may keep the beginning only.
+    let sent = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let (metadata, body) = (&sent["metadata"], String::from_utf8_lossy(body));
+    plain(
+        status,
+        format!("{metadata} token: {token}, error: refused\r\nAuthorization: Bearer {token}\u{1b}[31m {body}"),
+    )
 }
 
 fn refuse_with(status: u16, retry_after: Option<u32>) -> Response<Body> {

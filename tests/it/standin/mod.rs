@@ -20,6 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::contract::assert_none_aside;
+
 mod auth;
 mod behaviour;
 mod calls;
@@ -131,6 +133,9 @@ pub(crate) struct Standin {
 impl Drop for Standin {
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        if !std::thread::panicking() {
+            assert_none_aside();
+        }
     }
 }
 

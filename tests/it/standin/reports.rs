@@ -8,6 +8,7 @@ use livekit_protocol as proto;
 use serde_json::json;
 
 use super::Shared;
+use crate::support::client::status_of_post;
 
 /// What an agent would say of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,5 +80,5 @@ async fn send(shared: &Arc<Shared>, job: &proto::Job, state: &str) -> Option<u16
     let url = format!("{}/v1/dispatches/{id}/alive", url.trim_end_matches('/'));
     let request = shared.client.post(url).bearer_auth(token).json(&json!({"state": state}));
     let answer = request.timeout(shared.timings.request_timeout).send().await;
-    answer.ok().map(|answer| answer.status().as_u16())
+    status_of_post(answer.ok()?).await
 }

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::Shared;
+use crate::support::client::status_of_post;
 
 /// What is done to webhooks on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -195,7 +196,7 @@ async fn send(shared: &Arc<Shared>, body: &[u8], url: &str) -> Option<u16> {
         .header("authorization", token)
         .timeout(shared.timings.request_timeout)
         .body(body.to_vec());
-    request.send().await.ok().map(|response| response.status().as_u16())
+    status_of_post(request.send().await.ok()?).await
 }
 
 /// The token that goes with a webhook: bare, and with the body's hash.

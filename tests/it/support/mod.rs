@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod answer;
+pub(crate) mod client;
+pub(crate) mod contract;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;
@@ -14,6 +16,12 @@ pub(crate) mod stage;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How large a test is: what the variable says, or small.
+pub(crate) fn size_of_test(variable: &str, small: usize) -> usize {
+    let Ok(text) = std::env::var(variable) else { return small };
+    text.parse().unwrap_or_else(|_| panic!("{variable} must be a number"))
+}
 
 /// Asks again and again until there is an answer; fails the test when there is none in time.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {

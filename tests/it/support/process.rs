@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::client::get;
 use super::eventually;
 
 /// An address of loopback that is this test's alone. Outgoing connections leave from 127.0.0.1, so
@@ -36,7 +37,7 @@ pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String,
 }
 
 /// What a command that ended has left.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -92,6 +93,11 @@ impl Process {
         std::fs::read_to_string(&self.out).unwrap_or_default()
     }
 
+    /// All that it has written.
+    pub(crate) fn logged(&self) -> String {
+        self.said() + &std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
@@ -127,7 +133,7 @@ impl Replica {
         let url = replica.url("/readyz");
         eventually("a replica is ready", async || {
             assert_eq!(replica.process.child.try_wait().expect("a child"), None, "the replica ended at once");
-            reqwest::get(&url).await.ok().filter(|answer| answer.status() == 200)
+            get(&url).await.ok().filter(|answer| answer.status() == 200)
         })
         .await;
         replica
@@ -139,7 +145,7 @@ impl Replica {
 
     /// Whether it says that it leads; `None` where it does not answer.
     pub(crate) async fn leads(&self) -> Option<bool> {
-        let text = reqwest::get(self.url("/metrics")).await.ok()?.text().await.ok()?;
+        let text = get(&self.url("/metrics")).await.ok()?.text().await.ok()?;
         Some(text.lines().any(|line| line == "greenroom_leader 1"))
     }
 }

@@ -138,11 +138,16 @@ impl TestRedis {
         panic!("nobody has {key}");
     }
 
-    /// Kills the servers (-9), and starts them again: empty, since nothing is kept on disk.
-    pub(crate) async fn restart_empty(&mut self, down: Duration) {
+    /// Kills the servers (-9).
+    pub(crate) fn kill(&mut self) {
         for server in &mut self.servers {
             server.kill();
         }
+    }
+
+    /// The same, and starts them again: empty, since nothing is kept on disk.
+    pub(crate) async fn restart_empty(&mut self, down: Duration) {
+        self.kill();
         tokio::time::sleep(down).await;
         for server in &mut self.servers {
             server.start_again().await;

@@ -13,11 +13,12 @@ use std::time::Duration;
 use greenroom::app::{self, Replica};
 use greenroom::config::Config;
 use greenroom::lifecycle::{Shutdown, Stopped};
-use reqwest::{Client, Method as Verb};
+use reqwest::Method as Verb;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::answer::{Acquired, Answer};
+use super::client::Client;
 use super::redis::TestRedis;
 use super::{PATIENCE, eventually};
 use crate::standin::{Agent, Method, Mischief, Standin, Timings, View};
@@ -161,7 +162,7 @@ impl Plan {
         if self.webhooks {
             standin.set_webhook(&format!("http://{}/api/livekit/webhook", replicas[0].address));
         }
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(80)).build().expect("a client");
+        let client = Client::patient();
         let addresses = replicas.iter().map(|replica| replica.address).collect();
         House { redis, standin, caller: Caller { client, addresses, turn: Arc::default() }, replicas }
     }
@@ -219,8 +220,13 @@ impl House {
         Plan::default().start().await
     }
 
-    /// A call to a replica, in turn.
-    async fn call(&self, verb: Verb, path: &str, body: Option<Value>) -> Answer {
+    /// Where a replica answers.
+    pub(crate) fn url(&self, replica: usize, path: &str) -> String {
+        format!("http://{}{path}", self.replicas[replica].address)
+    }
+
+    /// A call with the settings' key to a replica, in turn.
+    pub(crate) async fn call(&self, verb: Verb, path: &str, body: Option<Value>) -> Answer {
         self.caller.call(verb, path, body).await
     }
 
@@ -285,16 +291,21 @@ impl House {
         steps.iter().map(|step| step["reason"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// A token of LiveKit with these grants.
+    pub(crate) fn token(&self, video: &Value) -> String {
+        let exp = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp() + 60;
+        let claims = json!({"iss": self.standin.api_key(), "nbf": exp - 120, "exp": exp, "video": video});
+        let secret = jsonwebtoken::EncodingKey::from_secret(self.standin.api_secret().as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).expect("a token")
+    }
+
     /// A call to LiveKit by somebody else than greenroom.
     pub(crate) async fn livekit(&self, method: Method, body: Value) -> Value {
         let room = body["room"].as_str().or_else(|| body["name"].as_str()).unwrap_or_default();
-        let exp = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp() + 60;
-        let video = json!({"roomAdmin": true, "room": room, "roomCreate": true, "roomList": true});
-        let claims = json!({"iss": self.standin.api_key(), "nbf": exp - 120, "exp": exp, "video": video});
-        let secret = jsonwebtoken::EncodingKey::from_secret(self.standin.api_secret().as_bytes());
-        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).expect("a token");
+        let token = self.token(&json!({"roomAdmin": true, "room": room, "roomCreate": true, "roomList": true}));
         let url = format!("{}/twirp/livekit.{}", self.standin.url(), method.path());
-        let answer = self.caller.client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.post(url).bearer_auth(token).json(&body).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{method:?}: {}", answer.status());
         answer.json().await.unwrap_or_default()
     }

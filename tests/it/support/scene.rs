@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::{FromRedisValue, RedisResult};
+use greenroom::access::{ApiKey, NewKey, Scope, Scopes};
 use greenroom::dispatch::{NoticeKind, Place, RoomNotice, SessionState};
-use greenroom::id::DispatchId;
+use greenroom::id::{DispatchId, KeyId};
 use greenroom::name::Name;
 use greenroom::provider::Person;
 use greenroom::store::keys::PlaceKeys;
@@ -110,6 +111,19 @@ impl Scene {
         PlaceKeys::new(&self.place, self.store.shards())
     }
 
+    /// An id of an API key in the shard of the place.
+    pub(crate) fn key_id(&self) -> KeyId {
+        format!("grk_{}_0198c5d0000070008000000000000000", self.keys().shard.0).parse().expect("an id")
+    }
+
+    /// Makes the key of that id.
+    pub(crate) async fn create_key(&self, tenant: Option<&str>) -> Result<ApiKey, StoreError> {
+        let tenant = tenant.map(|tenant| Name::tenant(tenant).expect("a name"));
+        let (name, scopes) = (Name::room("web shop").expect("a name"), Scopes::of(&[Scope::Dispatch, Scope::Read]));
+        let new = NewKey { name, scopes, tenant, expires_in_seconds: None };
+        self.store.create_key(self.key_id(), "aGFzaA", &new, "settings").await
+    }
+
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.redis.run(words).await
     }
@@ -147,7 +161,7 @@ impl Scene {
     }
 
     pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", rules).await.expect("an answer").expect("it may be made")
+        self.store.acquire(&self.place, "", rules, None).await.expect("an answer").expect("it may be made")
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
@@ -157,6 +171,7 @@ impl Scene {
             agent_token: record.dispatch.token,
             adopted: false,
             join_deadline: JOIN_DEADLINE,
+            once: None,
         };
         self.store.commit(&record.dispatch.place, record.dispatch.token, &commit).await
     }
@@ -271,9 +286,12 @@ impl Scene {
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
                 "habit" => ("hash", 604_800),
+                "once" => ("hash", 86_400),
                 "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
-                "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
+                "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
+                "apikey" | "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
@@ -297,7 +315,7 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
-        let shared = [lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
+        let shared = [lua("idempotency.lua"), lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();

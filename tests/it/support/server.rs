@@ -143,13 +143,12 @@ impl Server {
 
     async fn query_once(&self, cmd: &Cmd) -> RedisResult<Value> {
         let mut kept = self.connection.lock().await;
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => {
-                let client = ::redis::Client::open(format!("redis://{}", self.address()))?;
-                let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
-                client.get_multiplexed_async_connection_with_config(&config).await?
-            }
+        let mut connection = if let Some(connection) = kept.take() {
+            connection
+        } else {
+            let client = ::redis::Client::open(format!("redis://{}", self.address()))?;
+            let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+            client.get_multiplexed_async_connection_with_config(&config).await?
         };
         let answer = cmd.query_async(&mut connection).await;
         if answer.as_ref().err().is_none_or(|error| !error.is_io_error()) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::process::{Balancer, Replica, own_address, settings};
 use super::redis::TestRedis;
 use crate::standin::{Standin, Timings, WorkerBehaviour};
@@ -87,14 +88,14 @@ impl Answer {
 }
 
 /// Asks for the agent of a room; an error where no answer came.
-pub(crate) async fn ask(client: &reqwest::Client, url: &str, room: &str) -> reqwest::Result<Answer> {
+pub(crate) async fn ask(client: &Client, url: &str, room: &str) -> reqwest::Result<Answer> {
     let body = json!({"room": room, "agent": AGENT});
     let answer = client.post(url).bearer_auth(KEY).json(&body).send().await?;
     Ok(Answer { status: answer.status().as_u16(), body: answer.json().await? })
 }
 
 /// Asks as many times at once, and gives all answers; no answer at all fails the test.
-pub(crate) async fn ask_at_once(client: &reqwest::Client, url: &str, rooms: &[String], each: usize) -> Vec<Answer> {
+pub(crate) async fn ask_at_once(client: &Client, url: &str, rooms: &[String], each: usize) -> Vec<Answer> {
     let calls: Vec<_> = (0..rooms.len() * each)
         .map(|n| {
             let (client, url, room) = (client.clone(), url.to_owned(), rooms[n % rooms.len()].clone());
@@ -109,7 +110,6 @@ pub(crate) async fn ask_at_once(client: &reqwest::Client, url: &str, rooms: &[St
 }
 
 /// A client that waits as long as an answer may take.
-pub(crate) fn client() -> reqwest::Client {
-    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40));
-    builder.build().expect("a client")
+pub(crate) fn client() -> Client {
+    Client::new(Duration::from_secs(40))
 }

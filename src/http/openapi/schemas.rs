@@ -1,0 +1,160 @@
+//! How the checked fields stand in the document: with the limits that reading them holds.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::access::Scope;
+use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
+use crate::http::fields::{
+    AgentName, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName,
+    RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
+};
+use crate::id::{DispatchId, KeyId};
+use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
+
+/// Printable characters, as [`crate::name::Name::room`] takes them. Readers of other languages know these escapes.
+const PRINTABLE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u200B-\u200F\u202A-\u202E\u2066-\u2069\uFEFF]+$";
+
+const PLAIN: &str = "^[A-Za-z0-9_.-]+$";
+
+/// Kind, shard, unique part, in the one spelling that an id has.
+const DISPATCH_ID: &str = "^dsp_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$";
+
+macro_rules! schema {
+    ($field:ident, $schema:expr) => {
+        impl PartialSchema for $field {
+            fn schema() -> RefOr<Schema> {
+                Schema::Object($schema.build()).into()
+            }
+        }
+
+        impl ToSchema for $field {
+            fn name() -> Cow<'static, str> {
+                stringify!($field).into()
+            }
+        }
+    };
+}
+
+schema!(RoomName, name(PRINTABLE, "lobby", "A room's name: 1 to 128 printable characters, case-sensitive."));
+schema!(AgentName, name(PLAIN, "guide", "An agent's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(PersonName, name(PRINTABLE, "ann", "A person's identity or name: 1 to 128 printable characters."));
+schema!(
+    Metadata,
+    text("Text for the agent's job: at most 65,536 bytes of UTF-8, so fewer characters where they are not ASCII.")
+        .max_length(Some(METADATA_BYTES_MAX))
+        .examples(["{\"lang\":\"de\"}"])
+);
+schema!(
+    PageRoomName,
+    name(PRINTABLE, "lobby", "A room's name as LiveKit has it: `<tenant>::<room>` where the tenant is not `default`.")
+        .max_length(Some(PROVIDER_ROOM_CHARS_MAX))
+);
+schema!(
+    TenantName,
+    name(PLAIN, "acme", "A tenant's name: 1 to 64 letters, digits, `_`, `.`, `-`.").max_length(Some(TENANT_CHARS_MAX))
+);
+schema!(KeyName, name(PRINTABLE, "web shop", "What a key is called: 1 to 128 printable characters."));
+schema!(
+    ScopeName,
+    text("What a key opens; `admin` opens everything.").enum_values(Some(Scope::ALL.map(Scope::as_str)))
+);
+schema!(TtlSeconds, seconds("A time to live, in seconds: 1 to 86,400 (a day).", TTL_SECONDS_MAX));
+schema!(KeyLifeSeconds, seconds("How long a key opens, in seconds: at most ten years.", KEY_LIFE_SECONDS_MAX));
+schema!(
+    KeyId,
+    text("An API key's id: kind, shard, unique part. It is no secret.")
+        .pattern(Some("^grk_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .examples(["grk_15_01a1fd860d1e7230996d8c6a011145cb"])
+);
+schema!(
+    StateName,
+    text("`creating`; `starting`: made, agent not seen yet; `active`: people are there; `idle`: nobody is; `degraded`: no agent came after five quick tries; `ending`; `failed`.")
+        .enum_values(Some(State::ALL.map(State::as_str)))
+);
+schema!(
+    Session,
+    text("How the agent's session is. `closed` is final.")
+        .enum_values(Some([SessionState::Open, SessionState::Busy, SessionState::Closed].map(SessionState::as_str)))
+);
+schema!(
+    Timestamp,
+    text("A time, RFC 3339 in UTC with milliseconds.")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .examples(["2026-11-21T09:53:03.263Z"])
+);
+schema!(
+    DispatchId,
+    text("A dispatch's id: kind, shard, unique part. It survives every new dispatch at the provider.")
+        .pattern(Some(DISPATCH_ID))
+        .examples(["dsp_15_01a1fd860d1e7230996d8c6a011145cb"])
+);
+
+fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+fn seconds(description: &str, max: u32) -> ObjectBuilder {
+    let whole = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
+    whole.minimum(Some(1)).maximum(Some(max)).examples([300])
+}
+
+fn name(pattern: &str, example: &str, description: &str) -> ObjectBuilder {
+    text(description).min_length(Some(1)).max_length(Some(NAME_CHARS_MAX)).pattern(Some(pattern)).examples([example])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Fails where reading a field and its schema are of two minds.
+    fn agree<T: DeserializeOwned + PartialSchema>(values: impl IntoIterator<Item = Value>) {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        for value in values {
+            let read = serde_json::from_value::<T>(value.clone()).is_ok();
+            assert_eq!(schema.is_valid(&value), read, "{value}: read: {read}");
+        }
+    }
+
+    #[test]
+    fn the_document_takes_the_fields_that_reading_takes() {
+        let characters = || (0..=0xFFFF).chain(0x1_F900..=0x1_F9FF).filter_map(char::from_u32).map(|c| json!(c));
+        let lengths = || [0, 1, 127, 128, 129].into_iter().flat_map(|n| [json!("a".repeat(n)), json!("é".repeat(n))]);
+        let others = || [json!(null), json!(1), json!([]), json!({}), json!("a\n"), json!("two words")];
+        agree::<RoomName>(characters().chain(lengths()).chain(others()));
+        agree::<PersonName>(lengths().chain(others()));
+        let long = [191, 194, 195, 400].map(|n| json!("a".repeat(n)));
+        agree::<PageRoomName>(lengths().chain(others()).chain(long));
+        agree::<TenantName>([1, 64, 65].map(|n| json!("a".repeat(n))).into_iter().chain(others()));
+        agree::<KeyName>(lengths().chain(others()));
+        agree::<ScopeName>(Scope::ALL.map(|scope| json!(scope.as_str())).into_iter().chain(others()));
+        agree::<KeyLifeSeconds>([0, 1, 315_360_000, 315_360_001, -1].map(|n| json!(n)).into_iter().chain(others()));
+        agree::<AgentName>(characters().chain(lengths()).chain(others()));
+        let ascii = [METADATA_BYTES_MAX, METADATA_BYTES_MAX + 1].map(|n| json!("x".repeat(n)));
+        agree::<Metadata>(ascii.into_iter().chain(others()));
+        agree::<TtlSeconds>([0, 1, 86_400, 86_401, -1].map(|n| json!(n)).into_iter().chain(others()));
+        let states = State::ALL.map(|state| json!(state.as_str()));
+        agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
+        agree::<Session>(["open", "busy", "closed", "dead"].map(|word| json!(word)).into_iter().chain(others()));
+    }
+
+    #[test]
+    fn the_document_takes_the_ids_that_there_are() {
+        let schema = serde_json::to_value(DispatchId::schema()).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        for shard in [0, 7, 17, u16::MAX] {
+            let id = DispatchId::new(shard).to_string();
+            assert!(schema.is_valid(&json!(id)), "{id}");
+            for other in [id.to_uppercase(), id.replace("dsp_", "dsp_0"), format!("{id}0"), format!("{id}\n")] {
+                assert!(!schema.is_valid(&json!(other)) && other.parse::<DispatchId>().is_err(), "{other}");
+            }
+        }
+    }
+}
