@@ -20,6 +20,8 @@ use crate::redis_url::RedisUrl;
 
 /// How long a node may take to say what it knows of the others.
 const ANSWER_MAX: Duration = Duration::from_millis(700);
+/// How long an answer counts beside those of other nodes.
+const HEARD_MAX: Duration = Duration::from_secs(5);
 /// A slot on the move answers some calls only when all their keys are over.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
 /// The most nodes that one call is sent on to. Those who say "try again" are not counted: the time is.
@@ -30,8 +32,8 @@ pub(super) struct Cluster {
     url: RedisUrl,
     command_timeout: Duration,
     state: RwLock<State>,
-    // Held by the one caller that asks for the map; holds when it was last asked for, and how that failed.
-    refreshing: tokio::sync::Mutex<Option<(Instant, Option<StoreError>)>>,
+    // Held by the one caller that asks for the map.
+    refreshing: tokio::sync::Mutex<Asked>,
     changes: watch::Sender<u64>,
 }
 
@@ -39,6 +41,16 @@ pub(super) struct Cluster {
 struct State {
     map: Arc<SlotMap>,
     links: HashMap<String, Arc<Link>>,
+}
+
+/// What was heard when the map was last asked for.
+#[derive(Default)]
+struct Asked {
+    at: Option<Instant>,
+    failed: Option<StoreError>,
+    /// The last answer of each node by its address. They count on for a while: right after a fail-over, those
+    /// who answer next may be the ones who do not know of it yet, and nobody should go back.
+    heard: HashMap<String, (Instant, String)>,
 }
 
 /// Where to send a call next.
@@ -55,7 +67,7 @@ impl Cluster {
             url,
             command_timeout,
             state: RwLock::default(),
-            refreshing: tokio::sync::Mutex::new(None),
+            refreshing: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -177,17 +189,19 @@ impl Cluster {
     /// Asks for the map, unless somebody has since then.
     pub(super) async fn refresh(&self, since: Instant) -> Result<(), StoreError> {
         let mut last = self.refreshing.lock().await;
-        if let Some((asked, failed)) = &*last
-            && *asked >= since
-        {
-            return failed.clone().map_or(Ok(()), Err);
+        if last.at.is_some_and(|at| at >= since) {
+            return last.failed.clone().map_or(Ok(()), Err);
         }
         let asked = Instant::now();
         let answers = Box::pin(self.ask_for_nodes()).await;
-        *last = Some((asked, answers.as_ref().err().cloned()));
-        let answers = answers?;
-        let answers: Vec<(&str, &str)> = answers.iter().map(|(host, nodes)| (host.as_str(), nodes.as_str())).collect();
-        let map = SlotMap::read(answers, self.url.tls);
+        last.at = Some(asked);
+        last.failed = answers.as_ref().err().cloned();
+        last.heard.retain(|_, (at, _)| at.elapsed() < HEARD_MAX);
+        last.heard.extend(answers?.into_iter().map(|(address, nodes)| (address, (asked, nodes))));
+        let mut heard: Vec<_> = last.heard.iter().collect();
+        heard.sort_by_key(|(_, (at, _))| *at);
+        let map =
+            SlotMap::read(heard.into_iter().map(|(from, (_, nodes))| (from.as_str(), nodes.as_str())), self.url.tls);
         let masters = map.masters();
         let changed = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -214,16 +228,15 @@ impl Cluster {
         let mut asked = FuturesUnordered::new();
         for address in &addresses {
             let (link, cmd) = (self.link(address)?, &cmd);
-            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
             asked.push(async move {
                 let answer = tokio::time::timeout(ANSWER_MAX, link.call::<String>(Request::Command(cmd), false)).await;
-                (host, answer.unwrap_or(Err(Failure::TimedOut)))
+                (address.clone(), answer.unwrap_or(Err(Failure::TimedOut)))
             });
         }
         let (mut heard, mut why) = (Vec::new(), None);
-        while let Some((host, answer)) = asked.next().await {
+        while let Some((address, answer)) = asked.next().await {
             match answer {
-                Ok(nodes) => heard.push((host, nodes)),
+                Ok(nodes) => heard.push((address, nodes)),
                 Err(failure) => why = Some(failure.into()),
             }
             if heard.len() > addresses.len() / 2 {

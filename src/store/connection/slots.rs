@@ -22,12 +22,15 @@ struct Claim {
 }
 
 impl SlotMap {
-    /// The map out of answers to `CLUSTER NODES`, each with the host that gave it. Where they differ, the
-    /// newer epoch is right: a master that was away comes back with an old one.
+    /// The map out of answers to `CLUSTER NODES`, each with the address of who gave it, the oldest first. Where
+    /// they differ, the newer epoch is right: a master that was away comes back with an old one.
     pub(super) fn read<'a>(answers: impl IntoIterator<Item = (&'a str, &'a str)>, by_name: bool) -> Self {
         let mut claims: Vec<Claim> = answers
             .into_iter()
-            .flat_map(|(host, nodes)| nodes.lines().filter_map(move |line| claim(line, host, by_name)))
+            .flat_map(|(from, nodes)| {
+                let host = from.rsplit_once(':').map_or(from, |(host, _)| host);
+                nodes.lines().filter_map(move |line| claim(line, host, by_name))
+            })
             .collect();
         claims.sort_by_key(|claim| claim.epoch);
         let masters: BTreeSet<&String> = claims.iter().map(|claim| &claim.address).collect();
@@ -147,7 +150,7 @@ mod tests {
         assert_eq!(map.master_of(16_383), Some("127.0.0.1:7003"));
         assert_eq!((map.uncovered(), map.masters().len()), (0, 3));
         assert_eq!(SlotMap::read([("localhost", A)], true).master_of(6000), Some("b.example:7002"));
-        let alone = SlotMap::read([("redis-1", "aa :7001@17001 myself,master - 0 0 0 connected 5\n")], false);
+        let alone = SlotMap::read([("redis-1:7001", "aa :7001@17001 myself,master - 0 0 0 connected 5\n")], false);
         assert_eq!((alone.master_of(5), alone.uncovered()), (Some("redis-1:7001"), 16_383));
     }
 
