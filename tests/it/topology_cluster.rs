@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use ::redis::{FromRedisValue, Value};
 use greenroom::dispatch::Place;
 use greenroom::name::Name;
-use greenroom::store::keys::{PlaceKeys, Shard};
+use greenroom::store::keys::{PlaceKeys, SCHEMA, Shard};
 use tokio_util::sync::CancellationToken;
 
 use crate::standin::{Kind, WorkerBehaviour};
 use crate::support::redis::{TestRedis, command};
 use crate::support::replica::{AGENT, Caller, House, Plan, ROOM};
+use crate::support::server::Server;
 
 const SHARDS: u16 = 4;
 
@@ -118,7 +119,9 @@ async fn slots_that_move_under_load_fail_no_call() {
     for shard in 0..SHARDS {
         let key = Shard(shard).shard();
         let from = house.redis.owner_of(&key).await;
-        migrate(&house.redis, &key, from, (from + 1) % 3).await;
+        let slot = Move::begin(&house.redis, &key, from, (from + 1) % 3).await;
+        slot.carry(Duration::from_millis(30)).await;
+        slot.end(&house.redis).await;
         assert_eq!(house.redis.owner_of(&key).await, (from + 1) % 3);
     }
     over.cancel();
@@ -135,32 +138,67 @@ async fn slots_that_move_under_load_fail_no_call() {
     }
 }
 
-/// Moves the key's slot, a few keys at a time, as `redis-cli --cluster reshard` does.
-async fn migrate(redis: &TestRedis, key: &str, from: usize, to: usize) {
-    let (from, to) = (&redis.servers()[from], &redis.servers()[to]);
-    let slot: u64 = redis.run(&["CLUSTER", "KEYSLOT", key]).await;
-    let slot = slot.to_string();
-    let ids: Vec<String> = futures_util::future::join_all([from, to].map(async |server| {
-        String::from_redis_value(server.query(&command(&["CLUSTER", "MYID"])).await.expect("an id")).expect("text")
-    }))
-    .await;
-    to.query(&command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &ids[0]])).await.expect("OK");
-    from.query(&command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids[1]])).await.expect("OK");
-    loop {
-        let keys = from.query(&command(&["CLUSTER", "GETKEYSINSLOT", &slot, "5"])).await.expect("keys");
-        let keys = Vec::<String>::from_redis_value(keys).expect("keys");
-        if keys.is_empty() {
-            break;
+#[tokio::test]
+async fn a_key_that_has_moved_is_asked_for_where_its_slot_goes() {
+    let redis = TestRedis::cluster(3, 0).await;
+    let store = redis.store().await;
+    let made = store.read_schema().await.expect("an answer").expect("a schema");
+    let from = redis.owner_of(SCHEMA).await;
+    let slot = Move::begin(&redis, SCHEMA, from, (from + 1) % 3).await;
+    slot.carry(Duration::ZERO).await;
+    // The map still names the old node, and so it is until the end.
+    assert_eq!(store.read_schema().await.expect("an answer"), Some(made.clone()));
+    assert_eq!(store.create_schema().await.expect("an answer"), made);
+    slot.end(&redis).await;
+    assert_eq!(store.read_schema().await.expect("an answer"), Some(made));
+}
+
+/// A slot on its way from one master to another, as `redis-cli --cluster reshard` moves it.
+struct Move<'a> {
+    slot: String,
+    from: &'a Server,
+    to: &'a Server,
+    target: String,
+}
+
+impl<'a> Move<'a> {
+    /// Of the key's slot.
+    async fn begin(redis: &'a TestRedis, key: &str, from: usize, to: usize) -> Self {
+        let (from, to) = (&redis.servers()[from], &redis.servers()[to]);
+        let slot: u64 = redis.run(&["CLUSTER", "KEYSLOT", key]).await;
+        let slot = slot.to_string();
+        let (source, target) = (id(from).await, id(to).await);
+        to.query(&command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source])).await.expect("OK");
+        from.query(&command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target])).await.expect("OK");
+        Self { slot, from, to, target }
+    }
+
+    /// All its keys, a few at a time with a pause between, in which calls meet a slot that is half here and half
+    /// there.
+    async fn carry(&self, pause: Duration) {
+        loop {
+            let keys = self.from.query(&command(&["CLUSTER", "GETKEYSINSLOT", &self.slot, "5"])).await.expect("keys");
+            let keys = Vec::<String>::from_redis_value(keys).expect("keys");
+            if keys.is_empty() {
+                return;
+            }
+            let port = self.to.port.to_string();
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            words.extend(keys.iter().map(String::as_str));
+            let moved = self.from.query(&command(&words)).await.expect("an answer");
+            assert!(matches!(moved, Value::Okay | Value::SimpleString(_)), "{moved:?}");
+            tokio::time::sleep(pause).await;
         }
-        let port = to.port.to_string();
-        let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-        words.extend(keys.iter().map(String::as_str));
-        let moved = from.query(&command(&words)).await.expect("an answer");
-        assert!(matches!(moved, Value::Okay | Value::SimpleString(_)), "{moved:?}");
-        // Longer than it takes, so that calls meet a slot that is half here and half there.
-        tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    for server in [to, from].into_iter().chain(redis.servers()) {
-        server.query(&command(&["CLUSTER", "SETSLOT", &slot, "NODE", &ids[1]])).await.expect("OK");
+
+    async fn end(self, redis: &TestRedis) {
+        for server in [self.to, self.from].into_iter().chain(redis.servers()) {
+            server.query(&command(&["CLUSTER", "SETSLOT", &self.slot, "NODE", &self.target])).await.expect("OK");
+        }
     }
+}
+
+/// A node's own name.
+async fn id(server: &Server) -> String {
+    String::from_redis_value(server.query(&command(&["CLUSTER", "MYID"])).await.expect("an id")).expect("text")
 }
