@@ -106,6 +106,9 @@ impl Cluster {
                     self.refresh(Instant::now()).await?;
                     Next::Mapped
                 }
+                Failure::Redis(error) if redirect(&error).is_some() => {
+                    return Err(StoreError::unavailable("the nodes of the Cluster do not agree who has the slot"));
+                }
                 failure => {
                     if is_about_node(&failure) {
                         self.refresh_soon();
