@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs cluster-test cluster-test-short valkey-test
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,13 @@ docs: ## write anew what is made of the code in docs/
 
 fmt: ## format the code
 	cargo fmt
+
+schemathesis: setup ## try the API with its own document: 3 seeds, 500 examples an operation
+	scripts/schemathesis 500 1 2 3
+
+# Short enough for every change: under a minute.
+schemathesis-short: setup
+	scripts/schemathesis 30 1
 
 bench: ## measure: a table with the limit beside each figure
 	scripts/setup run

@@ -46,7 +46,7 @@ local function create(reason)
   if ARGV[3] ~= '' then
     redis.call('SET', KEYS[9], ARGV[3])
   end
-  claim(d, 'create', now, ARGV[10], ARGV[2])
+  claim(KEYS, d, 'create', now, ARGV[10], ARGV[2])
   save(KEYS, d, now, people)
   return answer('create')
 end
@@ -99,6 +99,6 @@ end
 -- To be verified; or its maker was lost, and the same wish goes on under the same id.
 check_types(KEYS)
 note_activity(d, now, ARGV[9])
-claim(d, verdict, now, ARGV[10], ARGV[2])
+claim(KEYS, d, verdict, now, ARGV[10], ARGV[2])
 save(KEYS, d, now, people)
 return answer(verdict)

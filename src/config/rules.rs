@@ -90,6 +90,7 @@ const RULES: &[(&str, Rule)] = &[
     ("dispatch.age_seconds_max", AGE),
     ("dispatch.live_per_tenant_max", LIVE),
     ("dispatch.live_per_agent_max", LIVE),
+    ("dispatch.reconcile_interval_ms", Rule::Whole(1_000, 86_400_000)),
     ("dispatch.observe_only", Rule::Switch),
     ("dispatch.agents", Rule::Agents),
     ("leader.lease_ms", Rule::Whole(100, 60_000)),

@@ -12,6 +12,7 @@ use crate::redis_url::RedisUrl;
 use connection::Request;
 
 mod admission;
+mod breaks;
 mod connection;
 mod dispatch;
 mod error;
@@ -27,12 +28,13 @@ mod schema;
 mod script;
 
 pub use admission::{Bounds, Taken};
+pub use breaks::Identity;
 pub use connection::{Node, SentinelState, Survey};
 pub use error::{Refusal, StoreError};
 pub use hints::Hints;
 pub use key::FoundKey;
 pub use leader::Campaign;
-pub use reap::{Due, DueKind};
+pub use reap::{Due, DueKind, Silence};
 pub use record::Record;
 pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
@@ -63,6 +65,7 @@ struct Inner {
     wait_replicas: u32,
     shards: u16,
     clock: Clock,
+    token_seen: std::sync::atomic::AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -90,6 +93,7 @@ impl Store {
                 wait_replicas: options.wait_replicas,
                 shards,
                 clock: options.clock.clone(),
+                token_seen: std::sync::atomic::AtomicU64::default(),
             }),
         })
     }

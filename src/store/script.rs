@@ -96,6 +96,7 @@ scripts! {
     AGENT_DRAIN = ONCE, "agent/drain.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
+    SHARD_FLOOR = "", "shard/floor.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";
     LEADER_RESIGN = "", "leader/resign.lua";
     LEADER_BEGIN = "", "leader/begin.lua";

@@ -43,6 +43,7 @@ enum Act {
     Campaign,
     Resign,
     Begin,
+    Floor,
     Drain,
     TakeQuota,
     GiveQuota,
@@ -50,7 +51,7 @@ enum Act {
 
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 31] = [
+const ACTS: [Act; 32] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -79,6 +80,7 @@ const ACTS: [Act; 31] = [
     Act::Campaign,
     Act::Resign,
     Act::Begin,
+    Act::Floor,
     Act::Drain,
     Act::TakeQuota,
     Act::GiveQuota,
@@ -100,6 +102,7 @@ impl Act {
                 | Self::Left
                 | Self::ReapBeat
                 | Self::KeyCreate
+                | Self::Floor
                 | Self::Drain
                 | Self::TakeQuota
         )
@@ -224,6 +227,7 @@ impl Act {
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
+            Self::Floor => store.raise_token_floor(shard, u64::from(u32::MAX) << 12).await.map(drop),
             Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),

@@ -83,6 +83,7 @@ async fn tokens_grow_over_a_change_of_the_master() {
     };
     let claim = Duration::from_millis(1);
     let rules = AcquireRules {
+        id: None,
         ttl_seconds: 60,
         return_policy: "reported",
         provider: "simulated",

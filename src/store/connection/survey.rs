@@ -41,6 +41,28 @@ pub struct Survey {
 }
 
 impl Router {
+    /// The run ids of all masters, in order: others after a restart or a fail-over. None where one of them does
+    /// not tell; an error where one does not answer.
+    pub(in crate::store) async fn runs(&self) -> Result<Option<String>, StoreError> {
+        let links = match &self.0 {
+            Way::One(link, _) => vec![std::sync::Arc::clone(link)],
+            Way::Cluster(cluster) => {
+                let masters = cluster.map().masters();
+                masters.iter().map(|address| cluster.link(address)).collect::<Result<_, _>>()?
+            }
+        };
+        let mut cmd = redis::Cmd::new();
+        cmd.arg("INFO").arg("server");
+        let mut runs = Vec::with_capacity(links.len());
+        for link in links {
+            let info: String = link.call(Request::Command(&cmd), false).await?;
+            let Some(run) = info.lines().find_map(|line| line.strip_prefix("run_id:")) else { return Ok(None) };
+            runs.push(run.trim().to_owned());
+        }
+        runs.sort();
+        Ok(Some(runs.join(",")))
+    }
+
     /// Asks every master about itself.
     pub(in crate::store) async fn survey(&self) -> Result<Survey, StoreError> {
         match &self.0 {

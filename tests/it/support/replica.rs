@@ -257,6 +257,29 @@ impl House {
         answer.body["dispatches"].as_array().and_then(|all| all.first().cloned())
     }
 
+    /// The room's dispatch of that agent, if there is one.
+    pub(crate) async fn dispatch_of(&self, room: &str, agent: &str) -> Option<Value> {
+        let answer = self.call(Verb::GET, &format!("/v1/dispatches?room={room}&agent={agent}"), None).await;
+        answer.body["dispatches"].as_array().and_then(|all| all.first().cloned())
+    }
+
+    /// Waits until greenroom has a dispatch for the room, without asking for one.
+    pub(crate) async fn until_found(&self, room: &str) -> Value {
+        eventually("the dispatch is found", async || {
+            let path = format!("/v1/dispatches?room={room}&agent={AGENT}");
+            let answer = self.call(Verb::GET, &path, None).await;
+            let found = answer.body["dispatches"].as_array().and_then(|all| all.first().cloned());
+            found.filter(|found| found["state"] == "active" || found["state"] == "idle")
+        })
+        .await
+    }
+
+    /// Somebody else than greenroom makes a room and dispatches an agent to it.
+    pub(crate) async fn dispatch_by_another(&self, room: &str, agent: &str) {
+        self.livekit(Method::CreateRoom, json!({"name": room})).await;
+        self.livekit(Method::CreateDispatch, json!({"room": room, "agent_name": agent})).await;
+    }
+
     /// What pages see of the room's agent.
     pub(crate) async fn status(&self, room: &str) -> Value {
         let answer = self.call(Verb::GET, &format!("/api/livekit/agent-status?roomName={room}"), None).await;

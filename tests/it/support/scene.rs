@@ -103,6 +103,10 @@ impl Scene {
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
+    pub(crate) fn set_time(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
+    }
+
     pub(crate) fn restart_time(&self) {
         self.now_ms.store(BEGIN_MS, Ordering::SeqCst);
     }
@@ -140,6 +144,7 @@ impl Scene {
             age_seconds_max: None,
             ttl_bounds: None,
             may_create: true,
+            id: None,
         }
     }
 
@@ -223,7 +228,7 @@ impl Scene {
     }
 
     pub(crate) async fn scan_beats(&self) -> u64 {
-        self.store.reap_beat(self.keys().shard, TERM, 100, BELIEVED).await.expect("a scan")
+        self.store.reap_beat(self.keys().shard, TERM, 100, BELIEVED).await.expect("a scan").silent
     }
 
     /// A webhook that arrives `late` after what it tells of.
