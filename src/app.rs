@@ -65,6 +65,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         url: config.redis.url.clone(),
         command_timeout: config.redis.command_timeout(),
         shards: config.redis.shards,
+        wait_replicas: config.redis.wait_replicas,
         clock: crate::clock::Clock::Redis,
     }
 }

@@ -64,6 +64,9 @@ pub struct Redis {
     /// The number of logical shards.
     #[config(env = "GREENROOM_REDIS_SHARDS")]
     pub shards: u16,
+    /// How many replicas of Redis must have a leader's grant before it counts.
+    #[config(env = "GREENROOM_REDIS_WAIT_REPLICAS")]
+    pub wait_replicas: u32,
 }
 
 /// `[livekit]`: the LiveKit server. The first three are all set, or none is.

@@ -8,7 +8,7 @@ use super::{Store, StoreError, script};
 pub struct Identity {
     /// The store's id.
     pub store_id: String,
-    /// The run of the server; none where many servers are one store.
+    /// The run of the server, or of all masters of a Cluster; none where one of them does not tell.
     pub run_id: Option<String>,
 }
 
@@ -16,9 +16,7 @@ impl Store {
     /// Who answers. An empty Redis is made a store.
     pub async fn identity(&self) -> Result<Identity, StoreError> {
         let store_id = self.create_schema().await?.store_id;
-        let info = self.info().await?;
-        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned());
-        Ok(Identity { store_id, run_id })
+        Ok(Identity { store_id, run_id: self.inner.router.runs().await? })
     }
 
     /// The highest token that was seen in an answer.

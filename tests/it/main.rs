@@ -38,3 +38,5 @@ mod store_reap;
 mod store_report;
 mod support;
 mod tenants;
+mod topology_cluster;
+mod topology_sentinel;

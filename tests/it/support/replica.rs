@@ -35,6 +35,7 @@ pub(crate) struct Plan {
     env: HashMap<String, String>,
     timings: Timings,
     webhooks: bool,
+    redis: Option<TestRedis>,
 }
 
 /// One replica that runs, or ran.
@@ -95,6 +96,7 @@ impl Default for Plan {
                 ..Timings::fast()
             },
             webhooks: true,
+            redis: None,
         }
     }
 }
@@ -125,6 +127,11 @@ impl Plan {
         self
     }
 
+    /// On this Redis instead of one of the usual kind.
+    pub(crate) fn on(self, redis: TestRedis) -> Self {
+        Self { redis: Some(redis), ..self }
+    }
+
     /// No webhook is set at LiveKit.
     pub(crate) fn without_webhooks(self) -> Self {
         Self { webhooks: false, ..self }
@@ -134,7 +141,10 @@ impl Plan {
     pub(crate) async fn start(self) -> House {
         // Another test of the process may have installed it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let redis = TestRedis::start().await;
+        let redis = match self.redis {
+            Some(redis) => redis,
+            None => TestRedis::start().await,
+        };
         let standin = Standin::start(self.timings).await.expect("a stand-in");
         let mut env = self.env;
         for (name, value) in [
