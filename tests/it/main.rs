@@ -20,6 +20,7 @@ mod life_shipped;
 mod life_ttl;
 mod life_webhooks;
 mod life_workers;
+mod locks;
 mod provider;
 mod standin;
 mod standin_checks;
