@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod lifecycle;
 pub mod name;
 pub mod provider;
+pub mod redis_url;
 pub mod scrub;
 pub mod store;
 pub mod telemetry;

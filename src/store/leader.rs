@@ -23,7 +23,7 @@ impl Store {
         let lease = lease.as_millis().to_string();
         let args: [&[u8]; 3] = [now.as_bytes(), owner.as_bytes(), lease.as_bytes()];
         let (leads, term, owner, _left_ms): (u8, u64, String, u64) =
-            self.call(&script::LEADER_CAMPAIGN, &[LEADER], &args).await?;
+            self.call_and_wait(&script::LEADER_CAMPAIGN, &[LEADER], &args).await?;
         Ok(Campaign { leads: leads == 1, term, owner })
     }
 

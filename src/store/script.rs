@@ -28,9 +28,14 @@ pub(super) struct Script {
 
 impl Script {
     fn new(shared: &str, body: &str) -> Self {
+        Self::with_shortcut("", shared, body)
+    }
+
+    /// One whose usual case is answered before all that it shares with others.
+    fn with_shortcut(shortcut: &str, shared: &str, body: &str) -> Self {
         let flags = body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(str::trim);
         let flags = flags.map(|flags| format!(" flags={flags}")).unwrap_or_default();
-        let source = format!("#!lua{flags}\n{PRELUDE}\n{shared}\n{body}");
+        let source = format!("#!lua{flags}\n{shortcut}\n{PRELUDE}\n{shared}\n{body}");
         let sha = redis::Script::new(&source).get_hash().to_owned();
         Self { source, sha }
     }
@@ -71,8 +76,12 @@ macro_rules! scripts {
     };
 }
 
+pub(super) static DISPATCH_ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    let shortcut = include_str!("../../lua/dispatch/reuse.lua");
+    Script::with_shortcut(shortcut, DISPATCH, include_str!("../../lua/dispatch/acquire.lua"))
+});
+
 scripts! {
-    DISPATCH_ACQUIRE = DISPATCH, "dispatch/acquire.lua";
     DISPATCH_COMMIT = DISPATCH, "dispatch/commit.lua";
     DISPATCH_FAIL = DISPATCH, "dispatch/fail.lua";
     DISPATCH_RENEW = DISPATCH, "dispatch/renew.lua";
@@ -97,6 +106,7 @@ scripts! {
     LIMIT_BORROW = "", "limit/borrow.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
+    SHARD_FLOOR = "", "shard/floor.lua";
     LEADER_CAMPAIGN = "", "leader/campaign.lua";
     LEADER_RESIGN = "", "leader/resign.lua";
     LEADER_BEGIN = "", "leader/begin.lua";

@@ -119,6 +119,11 @@ impl Simulated {
         Ok(self.world().look(room, with_dispatches))
     }
 
+    pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
+        self.delay().await;
+        Ok(self.world().rooms())
+    }
+
     pub(super) async fn create(
         &self,
         room: &str,
