@@ -129,20 +129,8 @@ impl Redis {
         self.client.get_multiplexed_async_connection().await.ok()
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.child.address)
-    }
-
-    /// The store, as a replica has it.
-    pub(crate) async fn store(&self) -> Store {
-        let options = StoreOptions {
-            url: self.url().into(),
-            command_timeout: Duration::from_secs(2),
-            shards: 32,
-            wait_replicas: 0,
-            clock: Clock::Redis,
-        };
-        Store::connect(&options).await.expect("a store")
     }
 
     /// Runs a command.
@@ -167,4 +155,16 @@ impl Redis {
     pub(crate) async fn memory(&self) -> f64 {
         self.info("used_memory").await
     }
+}
+
+/// The store, as a replica has it.
+pub(crate) async fn store(url: String) -> Store {
+    let options = StoreOptions {
+        url: url.into(),
+        command_timeout: Duration::from_secs(2),
+        shards: 32,
+        wait_replicas: 0,
+        clock: Clock::Redis,
+    };
+    Store::connect(&options).await.expect("a store")
 }
