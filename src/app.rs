@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
+use crate::access::{Access, Limits, Strangers};
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
@@ -108,6 +109,8 @@ impl Replica {
         let state = AppState {
             dispatches,
             access: Access::new(store.clone(), key),
+            limits: Limits::new(store.clone(), NonZeroU32::new(config.server.rate_limit_per_second)),
+            strangers: Strangers::new(NonZeroU32::new(config.server.wrong_keys_per_second)),
             metrics: Arc::clone(&metrics),
             readiness: readiness(&store),
             shutdown: shutdown.clone(),
@@ -248,6 +251,7 @@ fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
         request_timeout: config.server.http_request_timeout(),
         body_bytes_max: config.server.body_bytes_max,
         cors_origins: config.server.cors_origins.clone(),
+        trusted_proxies: config.server.trusted_proxies,
     })
 }
 

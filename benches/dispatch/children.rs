@@ -55,13 +55,27 @@ impl Child {
         Self::start(command, address)
     }
 
-    /// A replica with the settings that it ships with, and the simulated provider.
+    /// This program again, with the domain behind the bare handler.
+    pub(crate) fn domain(redis: &Redis) -> Self {
+        let address = free_address();
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.env_clear().env(super::bare::LISTEN, address.to_string()).env(super::bare::STORE, redis.url());
+        Self::start(command, address)
+    }
+
+    /// A replica with the settings that it ships with, but for a limit that is out of reach, and the simulated provider.
     pub(crate) fn replica(redis: &Redis) -> Self {
+        Self::replica_with_limit(redis, 1_000_000)
+    }
+
+    /// The same with this limit; 0 is none.
+    pub(crate) fn replica_with_limit(redis: &Redis, per_second: u32) -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
         command.arg("serve").env_clear();
         command.env("GREENROOM_LISTEN", address.to_string()).env("REDIS_URL", redis.url());
         command.env("GREENROOM_API_KEY", KEY).env("GREENROOM_DISPATCH_PROVIDER", "simulated");
+        command.env("GREENROOM_SERVER_RATE_LIMIT_PER_SECOND", per_second.to_string());
         Self::start(command, address)
     }
 
@@ -115,20 +129,8 @@ impl Redis {
         self.client.get_multiplexed_async_connection().await.ok()
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.child.address)
-    }
-
-    /// The store, as a replica has it.
-    pub(crate) async fn store(&self) -> Store {
-        let options = StoreOptions {
-            url: self.url().into(),
-            command_timeout: Duration::from_secs(2),
-            shards: 32,
-            wait_replicas: 0,
-            clock: Clock::Redis,
-        };
-        Store::connect(&options).await.expect("a store")
     }
 
     /// Runs a command.
@@ -153,4 +155,16 @@ impl Redis {
     pub(crate) async fn memory(&self) -> f64 {
         self.info("used_memory").await
     }
+}
+
+/// The store, as a replica has it.
+pub(crate) async fn store(url: String) -> Store {
+    let options = StoreOptions {
+        url: url.into(),
+        command_timeout: Duration::from_secs(2),
+        shards: 32,
+        wait_replicas: 0,
+        clock: Clock::Redis,
+    };
+    Store::connect(&options).await.expect("a store")
 }

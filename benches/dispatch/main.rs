@@ -56,6 +56,9 @@ async fn main() {
         if connections > 1 {
             let easy = self::reuse(connections, Some(reached * EASY), lasting).await;
             table.push(easy.named("reuse, 64 connections, 70 % of that, open loop"));
+            let [unlimited, domain] = reuse_without(connections, lasting).await;
+            table.push(unlimited.compared_to(most).named("reuse, 64 connections, without limits"));
+            table.push(domain.compared_to(most).named("reuse, 64 connections, without the door"));
         }
     }
     table.print();
@@ -81,7 +84,7 @@ async fn bare_handler(connections: usize, lasting: Duration) -> Row {
 /// The one call of the reuse path, with its keys and its answer read, from this process.
 async fn bare_script(at_once: usize, lasting: Duration) -> Row {
     let redis = Redis::start().await;
-    let store = redis.store().await;
+    let store = children::store(redis.url()).await;
     dispatches::make_live(&store, at_once).await;
     let before = redis.cpu().await;
     let told = dispatches::acquire_at_once(&store, at_once, lasting).await;
@@ -93,9 +96,31 @@ async fn reuse(connections: usize, per_second: Option<f64>, lasting: Duration) -
     let redis = Redis::start().await;
     let replica = Child::replica(&redis);
     replica.until_ready("/readyz").await;
+    reuse_of(&replica, &redis, "/v1/dispatches", connections, per_second, lasting).await
+}
+
+/// The same without limits; and without any door: neither key nor request id, deadline, metrics and log of requests.
+async fn reuse_without(connections: usize, lasting: Duration) -> [Row; 2] {
+    let redis = Redis::start().await;
+    let replica = Child::replica_with_limit(&redis, 0);
+    replica.until_ready("/readyz").await;
+    let unlimited = reuse_of(&replica, &redis, "/v1/dispatches", connections, None, lasting).await;
+    let redis = Redis::start().await;
+    let domain = Child::domain(&redis);
+    domain.until_ready("/bare").await;
+    [unlimited, reuse_of(&domain, &redis, "/bare", connections, None, lasting).await]
+}
+
+async fn reuse_of(
+    replica: &Child,
+    redis: &Redis,
+    path: &str,
+    connections: usize,
+    per_second: Option<f64>,
+    lasting: Duration,
+) -> Row {
     let rooms = (0..connections).map(|n| format!("room-{n}"));
-    let requests: Vec<_> =
-        rooms.map(|room| load::post(replica.address, "/v1/dispatches", &children::body(&room))).collect();
+    let requests = rooms.map(|room| load::post(replica.address, path, &children::body(&room))).collect();
     let load = Load { address: replica.address, requests };
     load.run(Shape::Closed, load::WARM_UP).await;
     let (replica_before, redis_before) = (replica.cpu(), redis.cpu().await);

@@ -5,7 +5,7 @@
 -- KEYS[4] stream  gr:{shard}:events
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] id   ARGV[3] SHA-256 of the secret, base64   ARGV[4] name
 -- ARGV[5] scopes, with commas   ARGV[6] tenant (empty: none)   ARGV[7] how long it opens, s (empty: for good)
--- ARGV[8] who makes it
+-- ARGV[8] who makes it   ARGV[9] calls a second (empty: as the settings say)
 -- Returns: {now, field, value, …}
 -- Errors: none
 local now = clock(ARGV[1])
@@ -21,6 +21,9 @@ if ARGV[6] ~= '' then
 end
 if ARGV[7] ~= '' then
   key.expires_at = now + tonumber(ARGV[7]) * 1000
+end
+if ARGV[9] ~= '' then
+  key.rate_limit = ARGV[9]
 end
 local flat = {}
 for field, value in pairs(key) do

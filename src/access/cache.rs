@@ -13,12 +13,11 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::AccessError;
+use super::bounded::make_room;
 use crate::id::KeyId;
 
 /// For how long an answer counts.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
-/// How many keys are remembered, and as many that do not exist.
-const REMEMBERED_MAX: usize = 10_000;
 /// How many keys that were not known lately are looked up at once: what keys made up by a stranger can cost.
 const STRANGERS_MAX: usize = 256;
 
@@ -50,8 +49,14 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Self { slots: Arc::new(Mutex::new(slots)) }
     }
 
-    /// What the id names: as it was within the last second, else as `look` finds it.
-    pub(super) async fn get<F>(&self, id: KeyId, look: impl FnOnce() -> F) -> Answer<T>
+    /// What the id names: as it was within the last second, else as `look` finds it. One that was not known lately
+    /// is looked up only where strangers are welcome.
+    pub(super) async fn get<F>(
+        &self,
+        id: KeyId,
+        look: impl FnOnce() -> F,
+        are_strangers_welcome: impl FnOnce() -> bool,
+    ) -> Answer<T>
     where
         F: Future<Output = Result<Option<Found<T>>, AccessError>> + Send + 'static,
     {
@@ -63,6 +68,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
             }
             match slots.looks.get(&id) {
                 Some(look) => look.clone(),
+                None if !slots.known.contains_key(&id) && !are_strangers_welcome() => {
+                    return Err(AccessError::TooManyWrong);
+                }
                 None => self.begin(&mut slots, id, now, look())?,
             }
         };
@@ -124,33 +132,19 @@ impl<T> Slots<T> {
         match answer {
             Ok(Some(found)) => {
                 self.unknown.remove(&id);
-                make_room(&mut self.known, id, |(until, _)| *until > asked);
+                make_room(&mut self.known, &id, |(until, _)| *until > asked);
                 let until = asked + found.lasts.map_or(FRESH, |lasts| lasts.min(FRESH));
                 self.known.insert(id, (until, Arc::clone(&found.what)));
                 Ok(Some(found.what))
             }
             Ok(None) => {
                 self.known.remove(&id);
-                make_room(&mut self.unknown, id, |until| *until > asked);
+                make_room(&mut self.unknown, &id, |until| *until > asked);
                 self.unknown.insert(id, asked + FRESH);
                 Ok(None)
             }
             // What was known stays, too old to serve, so that its holder goes before strangers.
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// Makes room for one more: what is over goes first, then anything.
-fn make_room<V>(map: &mut HashMap<KeyId, V>, id: KeyId, is_fresh: impl Fn(&V) -> bool) {
-    if map.len() < REMEMBERED_MAX || map.contains_key(&id) {
-        return;
-    }
-    map.retain(|_, value| is_fresh(value));
-    if map.len() >= REMEMBERED_MAX {
-        let any: Vec<KeyId> = map.keys().take(REMEMBERED_MAX / 10).copied().collect();
-        for id in any {
-            map.remove(&id);
         }
     }
 }
@@ -164,6 +158,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::access::bounded::REMEMBERED_MAX;
 
     /// Counts the looks, each of which takes a while.
     struct Store {
@@ -185,7 +180,7 @@ mod tests {
                 tokio::time::sleep(LATENCY).await;
                 answer.map(|what| what.map(|what| Found { what: Arc::new(what), lasts: None }))
             };
-            self.cache.get(id, look).await.map(|what| what.map(|what| *what))
+            self.cache.get(id, look, || true).await.map(|what| what.map(|what| *what))
         }
 
         fn looks(&self) -> usize {
@@ -256,16 +251,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn where_strangers_are_not_welcome_only_those_who_were_known_are_looked_up() {
+        let (store, id) = (Store::new(), KeyId::new(1));
+        store.ask(id, Ok(Some(7))).await.unwrap();
+        tokio::time::advance(FRESH).await;
+        let look = || async { Ok(Some(Found { what: Arc::new(8), lasts: None })) };
+        assert_eq!(store.cache.get(id, look, || false).await, Ok(Some(Arc::new(8))));
+        assert_eq!(store.cache.get(KeyId::new(2), look, || false).await, Err(AccessError::TooManyWrong));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_lasts_shorter_counts_shorter_and_what_is_forgotten_not_at_all() {
         let (cache, id) = (Cache::new(), KeyId::new(1));
         let lasts = Some(Duration::from_millis(300));
         let look = || async move { Ok(Some(Found { what: Arc::new(1), lasts })) };
-        assert_eq!(cache.get(id, look).await, Ok(Some(Arc::new(1))));
+        assert_eq!(cache.get(id, look, || true).await, Ok(Some(Arc::new(1))));
         tokio::time::advance(Duration::from_millis(300)).await;
-        assert_eq!(cache.get(id, || async { Ok(None) }).await, Ok(None));
+        assert_eq!(cache.get(id, || async { Ok(None) }, || true).await, Ok(None));
         let other = KeyId::new(2);
-        cache.get(other, look).await.unwrap();
+        cache.get(other, look, || true).await.unwrap();
         cache.forget(other);
-        assert_eq!(cache.get(other, || async { Ok(None) }).await, Ok(None));
+        assert_eq!(cache.get(other, || async { Ok(None) }, || true).await, Ok(None));
     }
 }

@@ -1,6 +1,7 @@
 //! What keys, scopes and callers are, and what a caller may do: no transport, no store.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use crate::dispatch::room_of;
 use crate::id::KeyId;
@@ -113,6 +114,8 @@ pub struct ApiKey {
     pub expires_at_ms: Option<u64>,
     /// When it was revoked.
     pub revoked_at_ms: Option<u64>,
+    /// How many calls its holder may make a second; as many as the settings say where none.
+    pub rate_limit_per_second: Option<NonZeroU32>,
 }
 
 impl ApiKey {
@@ -121,6 +124,9 @@ impl ApiKey {
         self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|end| now_ms < end)
     }
 }
+
+/// The highest limit of a key, in calls a second.
+pub const RATE_LIMIT_MAX: u32 = 1_000_000;
 
 /// A key that is to be made.
 #[derive(Debug, Clone)]
@@ -133,6 +139,8 @@ pub struct NewKey {
     pub tenant: Option<Name>,
     /// How long it opens; for good where none.
     pub expires_in_seconds: Option<u32>,
+    /// How many calls its holder may make a second; as many as the settings say where none.
+    pub rate_limit_per_second: Option<NonZeroU32>,
 }
 
 /// A page of the keys, oldest first within a shard. It may be short, and still have a next one.
@@ -185,13 +193,14 @@ pub struct Caller {
     is_bound: bool,
     scopes: Scopes,
     page: Option<PageRoom>,
+    rate_limit: Option<NonZeroU32>,
 }
 
 impl Caller {
     /// Who may do everything: the holder of the settings' key, or of the machine.
     pub fn root(id: CallerId) -> Self {
         let scopes = Scopes::of(&[Scope::Admin]);
-        Self { id, tenant: Name::default_tenant(), is_bound: false, scopes, page: None }
+        Self { id, tenant: Name::default_tenant(), is_bound: false, scopes, page: None, rate_limit: None }
     }
 
     /// The holder of a key.
@@ -202,6 +211,7 @@ impl Caller {
             is_bound: key.tenant.is_some(),
             scopes: key.scopes,
             page: None,
+            rate_limit: key.rate_limit_per_second,
         }
     }
 
@@ -210,7 +220,7 @@ impl Caller {
         let (tenant, room) = room_of(provider_room)?;
         let page = PageRoom { provider_room: provider_room.to_owned(), room };
         let id = CallerId::Page(provider_room.to_owned());
-        Some(Self { id, tenant, is_bound: true, scopes: Scopes::default(), page: Some(page) })
+        Some(Self { id, tenant, is_bound: true, scopes: Scopes::default(), page: Some(page), rate_limit: None })
     }
 
     /// Who it is.
@@ -226,6 +236,11 @@ impl Caller {
     /// The room of a page; `None` for whoever has a key.
     pub fn page_room(&self) -> Option<&PageRoom> {
         self.page.as_ref()
+    }
+
+    /// How many calls the caller may make a second, if the settings do not say it.
+    pub(super) fn rate_limit(&self) -> Option<NonZeroU32> {
+        self.rate_limit
     }
 
     /// Whether the caller may do what any of the scopes allows.
@@ -259,6 +274,9 @@ pub enum AccessError {
     /// Nothing that opens was shown: none, a wrong, an expired or a revoked one. All alike.
     #[error("no key that opens")]
     Unauthorized,
+    /// The caller's address has shown too many wrong keys, so that unknown ones are not looked up for it now.
+    #[error("too many wrong keys")]
+    TooManyWrong,
     /// The caller is known, and may not do this.
     #[error("not allowed to this caller")]
     Forbidden,
@@ -296,6 +314,7 @@ mod tests {
             created_by: CallerId::Settings.to_string(),
             expires_at_ms: None,
             revoked_at_ms: None,
+            rate_limit_per_second: None,
         }
     }
 

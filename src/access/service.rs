@@ -108,13 +108,18 @@ impl Access {
         }
     }
 
-    /// Who shows this text. What opens nothing is refused alike, whatever is wrong with it.
-    pub async fn admit(&self, shown: &str) -> Result<Arc<Caller>, AccessError> {
+    /// Who shows this text. What opens nothing is refused alike, whatever is wrong with it. A key that was not known
+    /// lately is looked up only where strangers are welcome.
+    pub async fn admit(
+        &self,
+        shown: &str,
+        are_strangers_welcome: impl FnOnce() -> bool,
+    ) -> Result<Arc<Caller>, AccessError> {
         if self.settings_key.is_some_and(|key| key.matches(&SecretHash::of(shown))) {
             return Ok(Arc::clone(&self.root));
         }
         let (id, hash) = secret::parse(shown).ok_or(AccessError::Unauthorized)?;
-        let holder = self.cache.get(id, || look_up(self.keys.store.clone(), id)).await?;
+        let holder = self.cache.get(id, || look_up(self.keys.store.clone(), id), are_strangers_welcome).await?;
         match holder {
             Some(holder) if holder.hash.matches(&hash) => Ok(Arc::clone(&holder.caller)),
             _ => Err(AccessError::Unauthorized),

@@ -1,6 +1,7 @@
 //! `greenroom apikey create|list|revoke`: API keys, straight in Redis: also where no replica runs.
 
 use std::io::Write as _;
+use std::num::NonZeroU32;
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
@@ -65,6 +66,7 @@ fn new_key(args: CreateArgs) -> Result<NewKey, CliError> {
         scopes: Scopes::of(&args.scopes),
         tenant: args.tenant.map(Name::tenant).transpose().context("the tenant's name")?,
         expires_in_seconds: args.expires_in_seconds,
+        rate_limit_per_second: args.rate_limit.and_then(NonZeroU32::new),
     })
 }
 
@@ -75,8 +77,9 @@ fn line(key: &ApiKey) -> String {
         (None, Some(at)) => format!("until {}", time(at)),
         (None, None) => "for good".to_owned(),
     };
+    let limit = key.rate_limit_per_second.map(|limit| format!("  {limit} a second")).unwrap_or_default();
     format!(
-        "{}  {}  tenant {tenant}  made {} by {}  {end}  {}",
+        "{}  {}  tenant {tenant}  made {} by {}  {end}{limit}  {}",
         key.id,
         key.scopes,
         time(key.created_at_ms),

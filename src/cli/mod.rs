@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 
-use crate::access::Scope;
+use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::config::{Config, ConfigError};
 
 mod agent;
@@ -150,6 +150,9 @@ pub struct CreateArgs {
     /// How long it opens; without it, until it is revoked
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=315_360_000))]
     pub expires_in_seconds: Option<u32>,
+    /// How many calls it may make a second; without it, as many as the settings say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(RATE_LIMIT_MAX)))]
+    pub rate_limit: Option<u32>,
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

@@ -44,6 +44,15 @@ pub struct Server {
     /// The other origins whose pages may call; `*` is all.
     #[config(env = "GREENROOM_SERVER_CORS_ORIGINS")]
     pub cors_origins: Vec<String>,
+    /// How many calls the holder of a key may make a second; 0 is no limit.
+    #[config(env = "GREENROOM_SERVER_RATE_LIMIT_PER_SECOND")]
+    pub rate_limit_per_second: u32,
+    /// How many calls without a good key an address may make a second; 0 is no limit.
+    #[config(env = "GREENROOM_SERVER_WRONG_KEYS_PER_SECOND")]
+    pub wrong_keys_per_second: u32,
+    /// How many proxies stand in front.
+    #[config(env = "GREENROOM_SERVER_TRUSTED_PROXIES")]
+    pub trusted_proxies: usize,
     /// How long the replica is unready before it stops accepting.
     #[config(env = "GREENROOM_SERVER_DRAIN_MS")]
     pub drain_ms: u64,

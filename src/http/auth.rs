@@ -1,5 +1,6 @@
 //! Who calls: from what a request shows to a [`Caller`], and whether the route is open to them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -7,9 +8,10 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 
+use super::peer;
 use super::problem::{Code, Problem};
 use super::state::AppState;
-use crate::access::{AccessError, Caller, Scopes};
+use crate::access::{AccessError, Caller, Quota, Scopes, TooFast};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,27 +53,52 @@ impl<S: Sync> FromRequestParts<S> for By {
     }
 }
 
-/// Who calls, if the route is open to them; nobody in particular where it is open to all.
+/// Who calls, if the route is open to them and they may call now; nobody in particular where it is open to all.
+/// Tells in `quota` what is left to the holder of a key, also where it is refused.
 pub(super) async fn admit(
     app: &AppState,
     access: Access,
-    method: &Method,
-    headers: &HeaderMap,
+    request: &Parts,
+    quota: &mut Option<Quota>,
 ) -> Result<Option<By>, Problem> {
     let (needs, takes_pages) = match access {
         Access::Open => return Ok(None),
         Access::Key(needs) => (needs, false),
         Access::KeyOrPage(needs) => (needs, true),
     };
-    let shown = bearer(headers).ok_or(AccessError::Unauthorized)?;
-    let caller = match app.access.admit(shown).await {
-        Err(AccessError::Unauthorized) if takes_pages => page(app, shown).ok_or(AccessError::Unauthorized)?,
-        answer => answer?,
+    let caller = match known(app, takes_pages, request).await {
+        Err(AccessError::Unauthorized) if !app.strangers.take(address(app, request)) => Err(AccessError::TooManyWrong),
+        answer => answer,
     };
-    if caller.page_room().is_some() || caller.may(needs.of(method)) {
+    let caller = caller.inspect_err(|error| {
+        if matches!(error, AccessError::TooManyWrong) {
+            app.metrics.rate_limited("address");
+        }
+    })?;
+    let is_page = caller.page_room().is_some();
+    let taken = app.limits.take(&caller).await;
+    if !is_page {
+        *quota = taken.unwrap_or_else(|TooFast(quota)| Some(quota));
+    }
+    taken.inspect_err(|_| app.metrics.rate_limited(if is_page { "page" } else { "key" }))?;
+    if is_page || caller.may(needs.of(&request.method)) {
         return Ok(Some(By(caller)));
     }
     Err(Problem::new(Code::Forbidden, "the scopes of the key do not open this"))
+}
+
+/// Who shows a key, or where pages are taken a page's token.
+async fn known(app: &AppState, takes_pages: bool, request: &Parts) -> Result<Arc<Caller>, AccessError> {
+    let shown = bearer(&request.headers).ok_or(AccessError::Unauthorized)?;
+    let are_welcome = || app.strangers.are_welcome(address(app, request));
+    match app.access.admit(shown, are_welcome).await {
+        Err(AccessError::Unauthorized) if takes_pages => page(app, shown).ok_or(AccessError::Unauthorized),
+        answer => answer,
+    }
+}
+
+fn address(app: &AppState, request: &Parts) -> IpAddr {
+    peer::address(&request.headers, &request.extensions, app.settings.trusted_proxies)
 }
 
 /// The page that shows a LiveKit token of ours.

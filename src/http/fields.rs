@@ -1,11 +1,12 @@
 //! Fields that are checked while they are read: a handler never sees a bad one.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::access::Scope;
+use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::name::{Name, NameError};
 
@@ -39,6 +40,10 @@ pub(super) struct ScopeName(pub(super) Scope);
 /// How long an API key opens, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyLifeSeconds(pub(super) u32);
+
+/// How many calls a second a key may make: 1 to 1,000,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RateLimitPerSecond(pub(super) NonZeroU32);
 
 /// How many things a page of a list has at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,32 +135,39 @@ pub(super) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;
 
 impl<'de> Deserialize<'de> for TtlSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Seconds { what: "ttl_seconds", max: TTL_SECONDS_MAX }).map(Self)
+        deserializer.deserialize_any(Whole { what: "ttl_seconds", max: TTL_SECONDS_MAX }).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for KeyLifeSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Seconds { what: "expires_in_seconds", max: KEY_LIFE_SECONDS_MAX }).map(Self)
+        deserializer.deserialize_any(Whole { what: "expires_in_seconds", max: KEY_LIFE_SECONDS_MAX }).map(Self)
     }
 }
 
-/// Takes a whole number of seconds from 1 on. Whatever stands there is read: a number that is none of ours is no
+impl<'de> Deserialize<'de> for RateLimitPerSecond {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limit = deserializer.deserialize_any(Whole { what: "rate_limit_per_second", max: RATE_LIMIT_MAX })?;
+        NonZeroU32::new(limit).map(Self).ok_or_else(|| de::Error::custom("must be 1 at least"))
+    }
+}
+
+/// Takes a whole number from 1 on. Whatever stands there is read: a number that is none of ours is no
 /// fault of the JSON.
-struct Seconds {
+struct Whole {
     what: &'static str,
     max: u32,
 }
 
-impl Visitor<'_> for Seconds {
+impl Visitor<'_> for Whole {
     type Value = u32;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of 1 to {}", self.what, self.max)
     }
 
-    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<u32, E> {
-        let in_range = u32::try_from(seconds).ok().filter(|seconds| (1..=self.max).contains(seconds));
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
+        let in_range = u32::try_from(number).ok().filter(|number| (1..=self.max).contains(number));
         in_range.ok_or_else(|| E::custom(format_args!("{} must be 1 to {}", self.what, self.max)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server.rs    accepts connections, with their limits and time-outs
-//! auth.rs      who calls, and whether the route is open to them
+//! auth.rs      who calls, whether the route is open to them, and whether they may call now
 //! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
 //! openapi/     the document of the API, made of the handlers and the routes; a page of it
@@ -23,10 +23,12 @@ mod keys;
 mod livekit;
 mod openapi;
 mod operation;
+mod peer;
 mod problem;
 mod problem_catalogue;
 #[cfg(test)]
 mod problem_page;
+mod rate_limit;
 mod request_id;
 mod rooms;
 mod router;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use super::problem_catalogue::Code;
-use crate::access::AccessError;
+use crate::access::{AccessError, TooFast};
 use crate::dispatch::DispatchError;
 use crate::provider::ProviderError;
 
@@ -207,10 +207,20 @@ impl From<DispatchError> for Problem {
     }
 }
 
+impl From<TooFast> for Problem {
+    fn from(TooFast(quota): TooFast) -> Self {
+        let detail = format!("more than the {} calls a second that this caller may make", quota.per_second);
+        Self::new(Code::RateLimited, detail)
+    }
+}
+
 impl From<AccessError> for Problem {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Unauthorized => Self::new(Code::Unauthorized, "the API key is missing or wrong"),
+            AccessError::TooManyWrong => {
+                Self::new(Code::RateLimited, "this address has shown too many wrong keys in this second")
+            }
             AccessError::Forbidden => Self::new(Code::Forbidden, "the key is bound to another tenant"),
             AccessError::NotFound => Self::new(Code::KeyNotFound, "there is no API key of that id"),
             AccessError::BadCursor => DispatchError::BadCursor.into(),

@@ -127,6 +127,11 @@ catalogue! {
     IdempotencyKeyReused: "idempotency_key_reused", UNPROCESSABLE_ENTITY, NEVER, "The key was used for another request", OUR_REQUEST,
     ["Use a new `Idempotency-Key` for each request, and the same one only to repeat it unchanged."];
 
+    RateLimited: "rate_limited", TOO_MANY_REQUESTS, AGAIN, "Too many calls", BUSY,
+    ["Try again after `retry_after_seconds`, and spread the calls: `RateLimit` tells how many are left in this second.",
+     "Give the key a limit of its own (`rate_limit_per_second`), or raise `server.rate_limit_per_second`.",
+     "From an address that showed many wrong keys: show a good one."];
+
     TooManyDispatches: "too_many_dispatches", TOO_MANY_REQUESTS, AGAIN, "As many dispatches live as may", BUSY,
     ["Try again after `retry_after_seconds`: some may have ended.",
      "End those that are not needed, or raise `dispatch.live_per_tenant_max` or `dispatch.live_per_agent_max`."];

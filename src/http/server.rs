@@ -20,6 +20,7 @@ use tower::Service;
 
 use crate::telemetry::Metrics;
 
+use super::peer::Peer;
 use super::timed_io::{Answering, Limits, TimedIo};
 
 /// The most that the headers of a request may take.
@@ -117,9 +118,9 @@ async fn accept(
     let connections = TaskTracker::new();
     let serve = async {
         loop {
-            let (stream, place) = next(&listener, &free).await;
+            let (stream, peer, place) = next(&listener, &free).await;
             let (router, metrics) = (router.clone(), Arc::clone(&metrics));
-            let connection = Connection { limits, router, metrics, stopping: stopping.clone() };
+            let connection = Connection { peer, limits, router, metrics, stopping: stopping.clone() };
             connections.spawn(async move {
                 connection.serve(stream).await;
                 drop(place);
@@ -134,12 +135,12 @@ async fn accept(
 }
 
 /// The next connection, once there is a place for it.
-async fn next(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn next(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Peer, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit in the end.
     let place = Arc::clone(free).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, peer)) => return (stream, Peer(peer.ip()), place),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(cause = %error, "cannot accept connections");
@@ -155,6 +156,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 struct Connection {
+    peer: Peer,
     limits: Limits,
     router: Router,
     metrics: Arc<Metrics>,
@@ -170,8 +172,9 @@ impl Connection {
         }
         let answering = Answering::default();
         let io = TokioIo::new(TimedIo::new(stream, self.limits, answering.clone()));
-        let router = self.router;
-        let service = service_fn(move |request: Request<Incoming>| {
+        let (router, peer) = (self.router, self.peer);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let guard = answering.begin();
             let answer = router.clone().call(request);
             async move {

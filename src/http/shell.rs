@@ -16,8 +16,10 @@ use tracing::Instrument;
 
 use super::auth::{Access, admit};
 use super::problem::{Code, Form, Problem};
+use super::rate_limit;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
+use crate::access::Quota;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::HttpLabels;
 
@@ -71,8 +73,10 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
         Patience::Waits => app.settings.patient_timeout(),
     };
     let span = tracing::info_span!("request", request_id = id.as_str());
+    let mut quota = None;
     let response = if one_host {
-        in_time(deadline, &app.metrics, admitted(&app, spec.access, request, next)).instrument(span).await
+        let handler = admitted(&app, spec.access, request, next, &mut quota);
+        in_time(deadline, &app.metrics, handler).instrument(span).await
     } else {
         Problem::new(Code::MalformedRequest, "a request has one Host header").into_response()
     };
@@ -86,6 +90,9 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let headers = response.headers_mut();
+    if let Some(quota) = quota {
+        rate_limit::tell(headers, quota);
+    }
     headers.insert(X_REQUEST_ID, id.into_header());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -101,13 +108,14 @@ fn has_one_host(request: &Request) -> bool {
 }
 
 /// The handler's answer to a caller to whom the route is open.
-async fn admitted(app: &App, access: Access, mut request: Request, next: Next) -> Response {
-    match admit(app, access, request.method(), request.headers()).await {
+async fn admitted(app: &App, access: Access, request: Request, next: Next, quota: &mut Option<Quota>) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(app, access, &parts, quota).await {
         Ok(caller) => {
             if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
+                parts.extensions.insert(caller);
             }
-            next.run(request).await
+            next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),
     }
@@ -192,6 +200,8 @@ impl Exchange<'_> {
         let (request_id, took_us, cause) = (self.id.as_str(), self.took_us(), problem.cause.as_deref());
         match problem.code {
             Code::Internal => tracing::error!(request_id, method, route, status, code, cause, took_us, "failed"),
+            // A line for each would make whoever calls too often fill the log as well.
+            Code::RateLimited => tracing::debug!(request_id, method, route, status, code, cause, took_us, "refused"),
             _ if entry.status.is_server_error() => {
                 tracing::warn!(request_id, method, route, status, code, cause, took_us, "failed");
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
-use crate::access::Access;
+use crate::access::{Access, Limits, Strangers};
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
 use crate::name::Name;
@@ -21,6 +21,10 @@ pub struct AppState {
     pub dispatches: Dispatches,
     /// Who may call the guarded routes.
     pub access: Access,
+    /// How many calls they may make.
+    pub limits: Limits,
+    /// How many wrong keys an address may show.
+    pub strangers: Strangers,
     /// The replica's metrics.
     pub metrics: Arc<Metrics>,
     /// What must hold for the replica to be ready.
@@ -50,6 +54,8 @@ pub struct HttpSettings {
     pub body_bytes_max: usize,
     /// The other origins whose pages may call; `*` is all.
     pub cors_origins: Vec<String>,
+    /// How many proxies stand in front, whose word on the caller's address is taken.
+    pub trusted_proxies: usize,
 }
 
 impl HttpSettings {
@@ -63,6 +69,7 @@ impl HttpSettings {
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 256 * 1024,
             cors_origins: Vec::new(),
+            trusted_proxies: 0,
         }
     }
 

@@ -32,6 +32,7 @@ impl Store {
             new.tenant.as_ref().map(Name::to_string).unwrap_or_default(),
             new.expires_in_seconds.map(|seconds| seconds.to_string()).unwrap_or_default(),
             by.to_owned(),
+            new.rate_limit_per_second.map(|limit| limit.to_string()).unwrap_or_default(),
         ];
         Ok(self.change_key(&script::KEY_CREATE, id, &keys, &args).await?.key)
     }
@@ -108,6 +109,8 @@ fn parse(id: KeyId, now_ms: u64, mut fields: Fields) -> Result<FoundKey, StoreEr
     };
     let (name, created_by) = (text("name").unwrap_or_default(), text("created_by").unwrap_or_default());
     let scopes = Scopes::parse(&text("scopes").unwrap_or_default());
+    let rate_limit_per_second = text("rate_limit").map(|limit| limit.parse().map_err(|_| nonsense("rate_limit")));
+    let rate_limit_per_second = rate_limit_per_second.transpose()?;
     let mut time = |field: &str| text(field).map(|value| value.parse().map_err(|_| nonsense(field))).transpose();
     let key = ApiKey {
         id,
@@ -118,6 +121,7 @@ fn parse(id: KeyId, now_ms: u64, mut fields: Fields) -> Result<FoundKey, StoreEr
         created_by,
         expires_at_ms: time("expires_at")?,
         revoked_at_ms: time("revoked_at")?,
+        rate_limit_per_second,
     };
     Ok(FoundKey { key, hash, now_ms })
 }

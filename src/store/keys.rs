@@ -2,6 +2,7 @@
 //!
 //! A shard is a hash tag (`{17}`), so that every script runs in one slot of a Cluster.
 
+use crate::access::CallerId;
 use crate::dispatch::Place;
 use crate::id::{DispatchId, KeyId};
 use crate::name::Name;
@@ -104,6 +105,11 @@ impl Shard {
     /// Hash: an API key, with the hash of its secret.
     pub fn api_key(self, id: KeyId) -> String {
         format!("{}apikey:{id}", self.prefix())
+    }
+
+    /// Hash, for two seconds: how much of what a caller may do in this second is lent to the replicas.
+    pub fn limit(self, caller: &CallerId) -> String {
+        format!("{}limit:{caller}", self.prefix())
     }
 
     /// Sorted set: the ids of API keys, all with score 0, so by age: of the tenant's, or of all.

@@ -104,6 +104,7 @@ scripts! {
     KEY_GET = "", "key/get.lua";
     KEY_PAGE = "", "key/page.lua";
     AGENT_DRAIN = ONCE, "agent/drain.lua";
+    LIMIT_BORROW = "", "limit/borrow.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
     SHARD_FLOOR = "", "shard/floor.lua";

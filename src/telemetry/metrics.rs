@@ -91,6 +91,11 @@ struct CodeLabels {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -104,6 +109,7 @@ pub struct Metrics {
     http_durations: Durations<HttpLabels>,
     http_in_flight: Gauge,
     http_problems: Family<CodeLabels, Counter>,
+    rate_limited: Family<LimitLabels, Counter>,
     http_connections: Gauge,
     http_connections_cut: Counter,
     timeouts: Family<OperationLabels, Counter>,
@@ -136,6 +142,7 @@ impl Metrics {
             http_durations: Family::new_with_constructor(durations),
             http_in_flight: Gauge::default(),
             http_problems: Family::default(),
+            rate_limited: Family::default(),
             http_connections: Gauge::default(),
             http_connections_cut: Counter::default(),
             timeouts: Family::default(),
@@ -169,6 +176,11 @@ impl Metrics {
         );
         own.register("http_requests_in_flight", "Requests being answered", self.http_in_flight.clone());
         own.register("http_problems", "Failures and refusals by their code", self.http_problems.clone());
+        own.register(
+            "rate_limited",
+            "Calls refused for coming too fast, by whose limit it was",
+            self.rate_limited.clone(),
+        );
         own.register("http_connections", "Connections that are open", self.http_connections.clone());
         own.register(
             "http_connections_cut",
@@ -224,6 +236,11 @@ impl Metrics {
     /// A request failed, or was refused, with this code of the catalogue.
     pub fn http_problem(&self, code: &'static str) {
         self.http_problems.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// A call was one too many, for the limit of a `key`, a `page` or an `address`.
+    pub fn rate_limited(&self, limit: &'static str) {
+        self.rate_limited.get_or_create(&LimitLabels { limit }).inc();
     }
 
     /// A connection was accepted. The guard counts it until it is dropped.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use greenroom::access::CallerId;
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
 use greenroom::name::Name;
 use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
@@ -48,11 +50,13 @@ enum Act {
     Drain,
     TakeQuota,
     GiveQuota,
+    Borrow,
 }
 
+const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 33] = [
+const ACTS: [Act; 34] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -86,6 +90,7 @@ const ACTS: [Act; 33] = [
     Act::Drain,
     Act::TakeQuota,
     Act::GiveQuota,
+    Act::Borrow,
 ];
 
 impl Act {
@@ -234,6 +239,7 @@ impl Act {
             Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
+            Self::Borrow => store.borrow_limit(&CallerId::Settings, LIMIT, 1).await.map(drop),
         }
     }
 }
@@ -269,6 +275,7 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         shard_of_lock(tenant, &scene.place.agent, scene.store.shards()).lock(tenant, &scene.place.agent),
         of_tenant.quota(tenant),
         of_tenant.quota_of_agent(tenant, &scene.place.agent),
+        of_tenant.limit(&CallerId::Settings),
     ];
     let mut refused = 0;
     for act in ACTS {

@@ -64,6 +64,7 @@ async fn a_key_with_an_end_opens_until_then_and_is_forgotten_later() {
         scopes: Scopes::of(&[Scope::Read]),
         tenant: None,
         expires_in_seconds: Some(3_600),
+        rate_limit_per_second: None,
     };
     let made = scene.store.create_key(scene.key_id(), "aGFzaA", &new, "settings").await.expect("a key");
     assert_eq!(made.expires_at_ms, Some(BEGIN_MS + 3_600_000));
@@ -82,7 +83,7 @@ async fn a_page_shows_keys_by_age_and_of_one_tenant_and_forgets_what_is_gone() {
     for n in 0..6 {
         let tenant = (n % 2 == 0).then(|| Name::tenant("acme").expect("a name"));
         let (name, scopes) = (Name::room(format!("key {n}")).expect("a name"), Scopes::of(&[Scope::Read]));
-        let new = NewKey { name, scopes, tenant, expires_in_seconds: None };
+        let new = NewKey { name, scopes, tenant, expires_in_seconds: None, rate_limit_per_second: None };
         made.push(scene.store.create_key(KeyId::new(1), "aGFzaA", &new, "settings").await.expect("a key"));
     }
     let acme = made[0].tenant.clone();

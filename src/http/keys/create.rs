@@ -12,7 +12,7 @@ use super::view::KeyView;
 use crate::access::{NewKey, Scopes};
 use crate::http::auth::By;
 use crate::http::extract::JsonBody;
-use crate::http::fields::{KeyLifeSeconds, KeyName, ScopeName, TenantName};
+use crate::http::fields::{KeyLifeSeconds, KeyName, RateLimitPerSecond, ScopeName, TenantName};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::shell::noted;
@@ -30,6 +30,8 @@ pub(in crate::http) struct Request {
     /// Whose names alone it is to see. A key that is bound to a tenant makes keys of that tenant alone.
     tenant: Option<TenantName>,
     expires_in_seconds: Option<KeyLifeSeconds>,
+    /// Its own limit, instead of that of the settings.
+    rate_limit_per_second: Option<RateLimitPerSecond>,
 }
 
 /// The key, and its text, which is never shown again.
@@ -72,6 +74,7 @@ impl TryFrom<Request> for NewKey {
             scopes: Scopes::of(&scopes),
             tenant: request.tenant.map(|tenant| tenant.0),
             expires_in_seconds: request.expires_in_seconds.map(|life| life.0),
+            rate_limit_per_second: request.rate_limit_per_second.map(|limit| limit.0),
         })
     }
 }

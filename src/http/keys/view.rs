@@ -1,10 +1,12 @@
 //! An API key as callers see it: everything but its secret.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{ApiKey, Scope};
-use crate::http::fields::{KeyName, ScopeName, TenantName, Timestamp};
+use crate::http::fields::{KeyName, RateLimitPerSecond, ScopeName, TenantName, Timestamp};
 use crate::id::KeyId;
 
 /// A key.
@@ -27,6 +29,9 @@ pub(in crate::http) struct KeyView {
     expires_at: Option<Timestamp>,
     #[schema(required)]
     revoked_at: Option<Timestamp>,
+    /// How many calls it may make a second; null where the settings say it.
+    #[schema(required, value_type = Option<RateLimitPerSecond>)]
+    rate_limit_per_second: Option<NonZeroU32>,
 }
 
 impl From<ApiKey> for KeyView {
@@ -40,6 +45,7 @@ impl From<ApiKey> for KeyView {
             created_by: key.created_by,
             expires_at: key.expires_at_ms.map(Timestamp),
             revoked_at: key.revoked_at_ms.map(Timestamp),
+            rate_limit_per_second: key.rate_limit_per_second,
         }
     }
 }

@@ -47,7 +47,7 @@ pub fn document() -> &'static str {
     components(schemas(
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
         fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
-        fields::KeyLifeSeconds, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
+        fields::KeyLifeSeconds, fields::RateLimitPerSecond, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
     ))
 )]
 struct Base;
@@ -77,6 +77,9 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// The headers that the shell gives to every answer.
 const OF_EVERY_ANSWER: [&str; 3] = ["X-Request-Id", "Cache-Control", "X-Content-Type-Options"];
 
+/// The headers that it gives to every answer to the holder of a key.
+const OF_KEYS: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
+
 /// Adds what the shell does around every handler.
 fn surround(operation: &mut Operation, access: Access, form: Form) {
     let by = |scheme: &str| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
@@ -90,7 +93,8 @@ fn surround(operation: &mut Operation, access: Access, form: Form) {
     operation.parameters.get_or_insert_default().push(id);
     for answer in operation.responses.responses.values_mut() {
         if let RefOr::T(answer) = answer {
-            for name in OF_EVERY_ANSWER {
+            let of_keys = OF_KEYS.into_iter().filter(|_| access != Access::Open);
+            for name in OF_EVERY_ANSWER.into_iter().chain(of_keys) {
                 let header = RefOr::<Header>::Ref(Ref::new(format!("#/components/headers/{name}")));
                 answer.headers.insert(name.to_owned(), header);
             }
@@ -117,6 +121,16 @@ fn describe_shared(components: &mut Components) {
             "The content type is to be believed.",
         ),
         ("Retry-After", seconds, "After how many seconds the same request may succeed."),
+        (
+            "RateLimit",
+            text().pattern(Some(r#"^"key";r=[0-9]+;t=1$"#)).examples([r#""key";r=1980;t=1"#]).build(),
+            "How many calls are left to the key (`r`) until the next second begins, in at most `t` seconds. Not told where the key has no limit, and not to pages.",
+        ),
+        (
+            "RateLimit-Policy",
+            text().pattern(Some(r#"^"key";q=[0-9]+;w=1$"#)).examples([r#""key";q=2000;w=1"#]).build(),
+            "How many calls the key may make (`q`) in each second (`w` is 1), on all replicas together.",
+        ),
         ("WWW-Authenticate", text().build(), "How to say who one is."),
     ] {
         components.headers.insert(name.to_owned(), header(schema, description).into());

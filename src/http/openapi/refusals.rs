@@ -64,7 +64,7 @@ fn surrounding(operation: &Operation, access: Access) -> BTreeSet<String> {
     // Not one Host header is a malformed request, whatever the route.
     let mut codes = vec![Code::Timeout, Code::Internal, Code::MalformedRequest];
     if access != Access::Open {
-        codes.extend([Code::Unauthorized, Code::Forbidden, Code::StoreUnavailable]);
+        codes.extend([Code::Unauthorized, Code::Forbidden, Code::RateLimited, Code::StoreUnavailable]);
     }
     if let Some(RefOr::T(body)) = &operation.request_body {
         codes.extend([Code::BodyTooLarge, Code::UnsupportedMediaType]);

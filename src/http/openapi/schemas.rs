@@ -6,11 +6,11 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::access::Scope;
+use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::http::fields::{
     AgentName, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName,
-    RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
+    RateLimitPerSecond, RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
 };
 use crate::id::{DispatchId, KeyId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
@@ -62,8 +62,12 @@ schema!(
     ScopeName,
     text("What a key opens; `admin` opens everything.").enum_values(Some(Scope::ALL.map(Scope::as_str)))
 );
-schema!(TtlSeconds, seconds("A time to live, in seconds: 1 to 86,400 (a day).", TTL_SECONDS_MAX));
-schema!(KeyLifeSeconds, seconds("How long a key opens, in seconds: at most ten years.", KEY_LIFE_SECONDS_MAX));
+schema!(TtlSeconds, whole("A time to live, in seconds: 1 to 86,400 (a day).", TTL_SECONDS_MAX));
+schema!(KeyLifeSeconds, whole("How long a key opens, in seconds: at most ten years.", KEY_LIFE_SECONDS_MAX));
+schema!(
+    RateLimitPerSecond,
+    whole("How many calls a key may make in each second, on all replicas together: 1 to 1,000,000.", RATE_LIMIT_MAX)
+);
 schema!(
     KeyId,
     text("An API key's id: kind, shard, unique part. It is no secret.")
@@ -97,7 +101,7 @@ fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
 }
 
-fn seconds(description: &str, max: u32) -> ObjectBuilder {
+fn whole(description: &str, max: u32) -> ObjectBuilder {
     let whole = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
     whole.minimum(Some(1)).maximum(Some(max)).examples([300])
 }
@@ -136,6 +140,7 @@ mod tests {
         agree::<KeyName>(lengths().chain(others()));
         agree::<ScopeName>(Scope::ALL.map(|scope| json!(scope.as_str())).into_iter().chain(others()));
         agree::<KeyLifeSeconds>([0, 1, 315_360_000, 315_360_001, -1].map(|n| json!(n)).into_iter().chain(others()));
+        agree::<RateLimitPerSecond>([0, 1, 1_000_000, 1_000_001, -1].map(|n| json!(n)).into_iter().chain(others()));
         agree::<AgentName>(characters().chain(lengths()).chain(others()));
         let ascii = [METADATA_BYTES_MAX, METADATA_BYTES_MAX + 1].map(|n| json!("x".repeat(n)));
         agree::<Metadata>(ascii.into_iter().chain(others()));

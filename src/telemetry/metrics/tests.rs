@@ -40,6 +40,7 @@ fn counted_once() -> Metrics {
     let (metrics, second) = (Metrics::new(), Duration::from_secs(1));
     metrics.http_answered(HttpLabels { route: "/v1/x", method: "GET", status: "2xx" }, second);
     metrics.http_problem("internal");
+    metrics.rate_limited("key");
     metrics.timed_out("request");
     metrics.dispatch_acquired(AcquireOutcome::Created);
     metrics.provider_called("look", "ok", second);

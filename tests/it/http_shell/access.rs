@@ -310,7 +310,7 @@ async fn keys_are_listed_in_pages_and_their_secrets_are_never_seen_again() {
 }
 
 /// How many scripts were called since the counters were set to nothing.
-async fn scripts_called(running: &Running) -> u64 {
+pub(super) async fn scripts_called(running: &Running) -> u64 {
     let stats: String = running.redis.run(&["INFO", "commandstats"]).await;
     let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
     calls.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()

@@ -1,10 +1,11 @@
 //! A server on port 0, as the binary serves it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::access::Access;
+use greenroom::access::{Access, Limits, Strangers};
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
 use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
@@ -33,6 +34,9 @@ pub(super) struct Setup {
     pub(super) livekit: Option<LiveKitDoor>,
     pub(super) settings: HttpSettings,
     pub(super) options: ServerOptions,
+    /// How many calls a second; none where it is 0, as these tests call as fast as they can.
+    pub(super) rate_limit: u32,
+    pub(super) wrong_keys: u32,
 }
 
 impl Default for Setup {
@@ -43,6 +47,8 @@ impl Default for Setup {
             livekit: None,
             settings: HttpSettings { body_bytes_max: BODY_BYTES_MAX, ..HttpSettings::new(agent) },
             options: ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))),
+            rate_limit: 0,
+            wrong_keys: 0,
         }
     }
 }
@@ -61,6 +67,8 @@ pub(super) async fn start(setup: Setup) -> Running {
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
         access: Access::new(redis.store().await, &KEY.into()),
+        limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
+        strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),
         metrics: Arc::clone(&metrics),
         readiness: setup.readiness,
         shutdown: shutdown.clone(),

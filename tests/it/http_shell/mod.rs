@@ -7,6 +7,7 @@ mod cors;
 mod document;
 mod harness;
 mod hostile;
+mod limits;
 mod livekit;
 mod names;
 mod routes;

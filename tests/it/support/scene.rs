@@ -124,7 +124,7 @@ impl Scene {
     pub(crate) async fn create_key(&self, tenant: Option<&str>) -> Result<ApiKey, StoreError> {
         let tenant = tenant.map(|tenant| Name::tenant(tenant).expect("a name"));
         let (name, scopes) = (Name::room("web shop").expect("a name"), Scopes::of(&[Scope::Dispatch, Scope::Read]));
-        let new = NewKey { name, scopes, tenant, expires_in_seconds: None };
+        let new = NewKey { name, scopes, tenant, expires_in_seconds: None, rate_limit_per_second: None };
         self.store.create_key(self.key_id(), "aGFzaA", &new, "settings").await
     }
 
@@ -292,6 +292,7 @@ impl Scene {
                 "left" => ("zset", 600),
                 "habit" => ("hash", 604_800),
                 "once" => ("hash", 86_400),
+                "limit" => ("hash", 2),
                 "due" | "index" | "quota" => ("zset", -1),
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
