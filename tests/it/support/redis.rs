@@ -14,6 +14,8 @@ pub(crate) struct TestRedis {
     child: Child,
     pub(crate) port: u16,
     dir: tempfile::TempDir,
+    /// Arguments of its own.
+    own: Vec<String>,
 }
 
 impl Drop for TestRedis {
@@ -25,9 +27,15 @@ impl Drop for TestRedis {
 
 impl TestRedis {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A server with further arguments, such as `--appendonly yes`.
+    pub(crate) async fn start_with(own: &[&str]) -> Self {
+        let own = own.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let dir = tempfile::tempdir().expect("a directory");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-        let mut redis = Self { child: spawn(port, dir.path()), port, dir };
+        let mut redis = Self { child: spawn(port, dir.path(), &own), port, dir, own };
         redis.until_ready().await;
         redis
     }
@@ -42,8 +50,18 @@ impl TestRedis {
     pub(crate) async fn restart_empty(&mut self, down: Duration) {
         self.kill();
         tokio::time::sleep(down).await;
-        self.child = spawn(self.port, self.dir.path());
+        self.start_again().await;
+    }
+
+    /// Starts the server that was killed; returns once it answers.
+    pub(crate) async fn start_again(&mut self) {
+        self.child = spawn(self.port, self.dir.path(), &self.own);
         self.until_ready().await;
+    }
+
+    /// Where it keeps what it keeps.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// The same, but with all that is there now kept.
@@ -54,11 +72,15 @@ impl TestRedis {
 
     /// Stops the process for so long (SIGSTOP, SIGCONT): it answers nothing, and forgets nothing.
     pub(crate) async fn pause(&self, down: Duration) {
-        for (signal, then) in [("-STOP", down), ("-CONT", Duration::ZERO)] {
-            let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-            assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
-            tokio::time::sleep(then).await;
-        }
+        self.signal("-STOP");
+        tokio::time::sleep(down).await;
+        self.signal("-CONT");
+    }
+
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
     async fn until_ready(&mut self) {
@@ -103,12 +125,13 @@ impl TestRedis {
     }
 }
 
-fn spawn(port: u16, dir: &std::path::Path) -> Child {
+fn spawn(port: u16, dir: &std::path::Path, own: &[String]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"])
         .arg("--dir")
         .arg(dir)
+        .args(own)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
