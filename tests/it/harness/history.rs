@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
         code: String,
     },
     /// No answer: it may have been done or not.
-    Unknown(String),
+    Unknown,
 }
 
 /// One call.

@@ -25,7 +25,7 @@ const COME_AND_GO: [&str; 4] = ["come-and-go-0", "come-and-go-1", "come-and-go-2
 /// A room that nobody enters.
 const EMPTY: &str = "empty";
 /// How many call at once.
-const CALLERS: u64 = 4;
+const CALLERS: u64 = 12;
 
 /// Every place that is asked for.
 pub(crate) fn places() -> Vec<(&'static str, &'static str)> {
@@ -226,7 +226,7 @@ impl Caller {
         }
         let invoked = self.history.now();
         let outcome = match request.send().await {
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(_) => Outcome::Unknown,
             Ok(answer) => {
                 let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default());
                 match status {

@@ -113,7 +113,7 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
     let record = Record { schedule, history, log, mended, well, emptied, cleaned, left, tombstones };
     let violations = checker::check(&record);
     let figures = format!("{} in {:.0?}", checker::figures(&record), began.elapsed());
-    if !violations.is_empty() {
+    if !violations.is_empty() || std::env::var_os("GREENROOM_HARNESS_KEEP").is_some() {
         tell(seed, length, &record, &violations, &rig);
     }
     (figures, violations)

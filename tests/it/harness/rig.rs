@@ -2,6 +2,7 @@
 //! Redis, and a door to them for webhooks and reports.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,9 +23,6 @@ pub(crate) const AGENTS: [&str; 2] = ["guide", "scribe"];
 pub(crate) const BELIEVED: Duration = Duration::from_millis(1200);
 /// How long a claim lasts.
 pub(crate) const CLAIM: Duration = Duration::from_secs(1);
-/// The time to live of those who ask for none.
-pub(crate) const TTL: Duration = Duration::from_secs(2);
-
 /// What differs from the shipped settings: times are a tenth or less of those, in about the same proportions.
 const SETTINGS: [(&str, &str); 22] = [
     ("GREENROOM_API_KEY", KEY),
@@ -190,9 +188,17 @@ impl Keeper {
         let mut process = self.process();
         let ended = process.as_mut().is_none_or(Process::has_ended);
         if ended && !self.stays_down.load(Ordering::SeqCst) {
-            *process = Some(Process::start(name, greenroom(&["serve"], &self.settings), dir));
+            *process = Some(Process::start(name, command(&self.settings), dir));
         }
     }
+}
+
+/// The binary, or another build of it that the variable names: `scripts/planted-bugs` builds some with a bug.
+fn command(settings: &[(String, String)]) -> Command {
+    let Some(binary) = std::env::var_os("GREENROOM_HARNESS_BINARY") else { return greenroom(&["serve"], settings) };
+    let mut command = Command::new(binary);
+    command.arg("serve").env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
+    command
 }
 
 /// What a service manager does.

@@ -76,7 +76,7 @@ pub(crate) fn figures(record: &Record) -> String {
     let calls = record.history.calls.all();
     let count = |kind: fn(&Outcome) -> bool| calls.iter().filter(|call| kind(&call.outcome)).count();
     let ok = count(|outcome| matches!(outcome, Outcome::Ok { .. }));
-    let unknown = count(|outcome| matches!(outcome, Outcome::Unknown(_)));
+    let unknown = count(|outcome| matches!(outcome, Outcome::Unknown));
     let failed = calls.len() - ok - unknown;
     let well = record.well.as_ref().map_or("never".to_owned(), |at| format!("{:?}", at.saturating_sub(record.mended)));
     let recoveries: Vec<_> = record.history.recoveries.all().iter().map(|one| one.took.as_millis()).collect();

@@ -33,7 +33,6 @@ pub(super) struct MadeDispatch {
 pub(super) struct Worked {
     pub(super) agent: String,
     pub(super) provider_id: String,
-    pub(super) sid: String,
     pub(super) life: Life,
 }
 
@@ -71,7 +70,7 @@ impl Timeline {
                 }
                 What::AgentCame { sid, agent, dispatch } => {
                     let (agent, provider_id, life) = (agent.clone(), dispatch.clone(), life());
-                    agents.insert(sid, Worked { agent, provider_id, sid: sid.clone(), life });
+                    agents.insert(sid, Worked { agent, provider_id, life });
                 }
                 What::PersonCame { sid } => drop(people.insert(sid, life())),
                 What::AgentStopped { sid, .. } => drop(agents.get_mut(sid.as_str()).map(|one| end(&mut one.life))),
