@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak harness planted-bugs livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -92,6 +92,15 @@ bench: ## measure: a table with the limit beside each figure
 soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of three replicas
 	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 cargo nextest run --locked --profile soak --test it \
 		-E 'test(idle_connections) or test(rolling_restarts)'
+
+# Without nextest: the whole run is one test, and may take hours.
+harness: setup ## replicas under seeded faults: SEEDS=500 SECONDS=30 FIRST_SEED=1 AT_ONCE=4
+	GREENROOM_HARNESS_SEEDS=$(or $(SEEDS),500) GREENROOM_HARNESS_FIRST_SEED=$(or $(FIRST_SEED),1) \
+		GREENROOM_HARNESS_SECONDS=$(or $(filter-out 0,$(SECONDS)),30) GREENROOM_HARNESS_AT_ONCE=$(or $(AT_ONCE),4) \
+		cargo test --locked --test it -- --nocapture --exact harness::replicas_keep_their_promises_under_faults
+
+planted-bugs: setup ## does the harness bite? Each planted bug must be caught
+	scripts/planted-bugs $(NAMES)
 
 livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"

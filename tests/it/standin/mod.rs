@@ -26,6 +26,7 @@ mod auth;
 mod behaviour;
 mod calls;
 mod faults;
+mod happening;
 mod http;
 mod method;
 mod reports;
@@ -39,6 +40,7 @@ mod world;
 
 pub(crate) use behaviour::WorkerBehaviour;
 pub(crate) use faults::{Fault, Faults};
+pub(crate) use happening::{Happening, What};
 pub(crate) use method::Method;
 pub(crate) use proto::participant_info::Kind;
 pub(crate) use rooms::Person;
@@ -256,6 +258,11 @@ impl Standin {
     /// Every call so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.view(|view| view.calls().to_vec())
+    }
+
+    /// All that came to pass in the rooms so far, in order.
+    pub(crate) fn log(&self) -> Vec<Happening> {
+        self.shared.with(|world, _| world.log.clone())
     }
 
     /// How often a method was called.

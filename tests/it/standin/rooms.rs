@@ -7,6 +7,7 @@ use proto::DisconnectReason;
 use proto::participant_info::{Kind, State};
 use tokio::time::Instant;
 
+use super::happening::What;
 use super::workers::AgentState;
 use super::world::{Event, World, new_id};
 
@@ -174,8 +175,19 @@ impl World {
             room.empty_since = None;
             room.had_people = true;
         }
+        let came = match &participant.agent {
+            Some(agent) => Some(What::AgentCame {
+                sid: sid.clone(),
+                agent: agent.job.agent_name.clone(),
+                dispatch: agent.job.dispatch_id.clone(),
+            }),
+            None => is_person(participant.info.kind()).then(|| What::PersonCame { sid: sid.clone() }),
+        };
         room.participants.push(participant);
         self.changed = true;
+        if let Some(came) = came {
+            self.note(now, room_name, came);
+        }
         self.count_changed(now, room_name);
         self.note_overlaps(room_name);
         let activation = self.timings.activation;
@@ -206,6 +218,7 @@ impl World {
         let Some(participant) = self.find_mut(room, |one| one.info.sid == sid) else { return };
         if let Some(agent) = &mut participant.agent {
             agent.dead = true;
+            self.note(now, room, What::AgentStopped { sid: sid.to_owned(), why: "dead" });
         }
         self.changed = true;
         let event =
@@ -226,7 +239,8 @@ impl World {
         self.count_changed(now, room_name);
         self.say_left(now, room_name, &gone, reason);
         self.expect_close(room_name);
-        self.deafen_agents(room_name, &gone.info.identity);
+        self.note(now, room_name, What::Went { sid: sid.to_owned() });
+        self.deafen_agents(now, room_name, &gone.info.identity);
         true
     }
 
@@ -251,7 +265,9 @@ impl World {
         let Some(room) = self.rooms.get_mut(name) else { return false };
         for gone in std::mem::take(&mut room.participants) {
             self.say_left(now, name, &gone, reason);
+            self.note(now, name, What::Went { sid: gone.info.sid.clone() });
         }
+        self.note(now, name, What::Closed);
         if let Some(room) = self.rooms.remove(name) {
             self.post(now, "room_finished", room.info, None);
         }
@@ -321,6 +337,11 @@ impl Room {
             (self.created_at, self.info.empty_timeout)
         })
     }
+}
+
+/// Whether such a participant is a person.
+pub(super) fn is_person(kind: Kind) -> bool {
+    !matches!(kind, Kind::Agent | Kind::Egress | Kind::Ingress)
 }
 
 #[expect(deprecated, reason = "the server still sends these fields")]

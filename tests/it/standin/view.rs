@@ -1,9 +1,10 @@
 //! What a test can see: also what the real server hides.
 
 use livekit_protocol as proto;
-use proto::participant_info::{Kind, State};
+use proto::participant_info::State;
 
 use super::method::Method;
+use super::rooms::is_person;
 use super::workers::WorkerId;
 use super::world::{Call, World};
 
@@ -98,7 +99,6 @@ impl View<'_> {
     /// Everyone in a room who is not an agent, recorder or ingress.
     pub(crate) fn people_in(&self, room: &str) -> Vec<proto::ParticipantInfo> {
         let all = self.0.rooms.get(room).map(|room| room.participants.as_slice()).unwrap_or_default();
-        let is_person = |kind| !matches!(kind, Kind::Agent | Kind::Egress | Kind::Ingress);
         all.iter().map(|one| &one.info).filter(|info| is_person(info.kind())).cloned().collect()
     }
 

@@ -7,6 +7,7 @@ use proto::{DisconnectReason, JobStatus};
 use tokio::time::Instant;
 
 use super::behaviour::WorkerBehaviour;
+use super::happening::What;
 use super::rooms::{Room, permission};
 use super::world::{Event, World, new_id};
 
@@ -124,12 +125,14 @@ impl World {
         let worker = self.pick_worker(&dispatch.agent_name);
         let Some(room) = self.rooms.get_mut(&dispatch.room) else { return dispatch };
         room.dispatches.push(dispatch.clone());
+        let (id, agent, attributes) = (dispatch.id.clone(), dispatch.agent_name.clone(), dispatch.attributes.clone());
         if let Some(worker) = worker.filter(|_| !lost) {
             let room_sid = room.info.sid.clone();
             let at = now + self.timings.job_start;
             let event = Event::Launch { room_sid, dispatch: Box::new(dispatch.clone()), worker, listed_at };
             self.schedule(at, event);
         }
+        self.note(now, &dispatch.room, What::Dispatched { id, agent, attributes });
         dispatch
     }
 
@@ -293,12 +296,18 @@ impl World {
     }
 
     /// The person is gone: sessions that were linked to it close, and their agents stay.
-    pub(super) fn deafen_agents(&mut self, room: &str, identity: &str) {
-        let Some(room) = self.rooms.get_mut(room) else { return };
-        for agent in room.participants.iter_mut().filter_map(|one| one.agent.as_mut()) {
+    pub(super) fn deafen_agents(&mut self, now: Instant, room_name: &str, identity: &str) {
+        let Some(room) = self.rooms.get_mut(room_name) else { return };
+        let mut deaf = Vec::new();
+        for one in &mut room.participants {
+            let Some(agent) = &mut one.agent else { continue };
             if agent.behaviour.close_on_disconnect && agent.linked_to.as_deref() == Some(identity) {
                 agent.deaf = true;
+                deaf.push(one.info.sid.clone());
             }
+        }
+        for sid in deaf {
+            self.note(now, room_name, What::AgentStopped { sid, why: "deaf" });
         }
     }
 
@@ -308,6 +317,7 @@ impl World {
         let index = room.dispatches.iter().position(|dispatch| dispatch.id == id)?;
         let dispatch = room.dispatches.remove(index);
         self.changed = true;
+        self.note(now, room_name, What::Deleted { id: id.to_owned() });
         for job in dispatch.state.iter().flat_map(|state| &state.jobs) {
             self.end_job(now, room_name, &job.id);
         }
@@ -326,6 +336,7 @@ impl World {
         agent.told_to_end = true;
         let stays = agent.dead || agent.behaviour.stubborn;
         self.changed = true;
+        self.note(now, &room, What::AgentStopped { sid: sid.clone(), why: "told to end" });
         if stays {
             let reason = DisconnectReason::ParticipantRemoved;
             self.schedule(now + removal, Event::Remove { room, sid, reason });

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use livekit_protocol as proto;
 use tokio::time::Instant;
 
+use super::happening::Happening;
 use super::method::Method;
 use super::rooms::Room;
 use super::timings::Timings;
@@ -87,6 +88,7 @@ pub(crate) struct World {
     /// The most working agents at once, per room and agent.
     pub(super) overlaps: HashMap<(String, String), usize>,
     pub(super) calls: Vec<Call>,
+    pub(super) log: Vec<Happening>,
     /// Webhooks to be sent.
     pub(super) outbox: Vec<proto::WebhookEvent>,
     /// Agents that start to report: room and sid.
@@ -110,6 +112,7 @@ impl World {
             created: HashMap::new(),
             overlaps: HashMap::new(),
             calls: Vec::new(),
+            log: Vec::new(),
             outbox: Vec::new(),
             reporters: Vec::new(),
             changed: false,

@@ -37,6 +37,11 @@ impl TestRedis {
         if on_cluster() { Self::cluster(3, 0).await } else { Self::of(vec![Server::start(&[]).await]) }
     }
 
+    /// One server with further arguments, such as `--appendonly yes`.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
+        Self::of(vec![Server::start(more).await])
+    }
+
     /// A Cluster of so many masters, each with so many replicas, which stand behind the masters in the list.
     pub(crate) async fn cluster(masters: u16, replicas: u16) -> Self {
         let starting = (0..masters * (1 + replicas)).map(|_| Server::start_node());

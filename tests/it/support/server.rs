@@ -16,8 +16,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     bus: u16,
     args: Vec<String>,
-    // Kept, for it ends with the server.
-    _dir: tempfile::TempDir,
+    // Ends with the server.
+    dir: tempfile::TempDir,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
 }
 
@@ -82,7 +82,7 @@ impl Server {
             args.extend(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"].map(str::to_owned));
             args.extend(["--dir".to_owned(), dir.path().display().to_string()]);
             let child = child(&args);
-            let mut server = Self { child, port, bus, args, _dir: dir, connection: tokio::sync::Mutex::new(None) };
+            let mut server = Self { child, port, bus, args, dir, connection: tokio::sync::Mutex::new(None) };
             // Somebody was faster at a port: another one.
             if server.until_ready().await {
                 return server;
@@ -112,6 +112,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it keeps what it keeps.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// `kill -9`.

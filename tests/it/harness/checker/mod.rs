@@ -1,0 +1,125 @@
+//! Whether what was seen keeps the invariants of `docs/ARCHITECTURE.md`.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::history::{History, Outcome};
+use super::schedule::Schedule;
+use crate::standin::Happening;
+use timeline::Timeline;
+
+mod answers;
+mod rooms;
+mod store;
+mod timeline;
+
+/// Everything that is known of a run.
+pub(crate) struct Record {
+    pub(crate) schedule: Schedule,
+    pub(crate) history: Arc<History>,
+    /// The provider's own log.
+    pub(crate) log: Vec<Happening>,
+    /// When everything was mended.
+    pub(crate) mended: Duration,
+    /// When everybody was served again, or who was not.
+    pub(crate) well: Result<Duration, Vec<String>>,
+    /// When everybody left.
+    pub(crate) emptied: Duration,
+    /// When nothing was left, or was waited for no longer.
+    pub(crate) cleaned: Duration,
+    pub(crate) left: Vec<String>,
+    pub(crate) tombstones: HashSet<String>,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) promise: &'static str,
+    pub(crate) room: String,
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { promise, room, from, to, what } = self;
+        write!(f, "BROKEN: {promise} [{room}, {} to {} ms]: {what}", from.as_millis(), to.as_millis())
+    }
+}
+
+impl Record {
+    /// Whether Redis may have come back as an older copy of itself.
+    pub(crate) fn lost_something(&self) -> bool {
+        self.schedule.troubles().any(super::schedule::Trouble::loses)
+    }
+
+    fn at(&self, happening: &Happening) -> Duration {
+        happening.at.into_std().saturating_duration_since(self.history.began)
+    }
+}
+
+/// All promises that were broken.
+pub(crate) fn check(record: &Record) -> Vec<Violation> {
+    let timeline = Timeline::of(record);
+    let mut violations = rooms::violations(record, &timeline);
+    violations.extend(store::violations(record, &timeline));
+    violations.extend(answers::violations(record, &timeline));
+    violations
+}
+
+/// What is worth knowing of a run, on a line.
+pub(crate) fn figures(record: &Record) -> String {
+    let calls = record.history.calls.all();
+    let count = |kind: fn(&Outcome) -> bool| calls.iter().filter(|call| kind(&call.outcome)).count();
+    let ok = count(|outcome| matches!(outcome, Outcome::Ok { .. }));
+    let unknown = count(|outcome| matches!(outcome, Outcome::Unknown));
+    let failed = calls.len() - ok - unknown;
+    let well = record.well.as_ref().map_or("never".to_owned(), |at| format!("{:?}", at.saturating_sub(record.mended)));
+    let recoveries: Vec<_> = record.history.recoveries.all().iter().map(|one| one.took.as_millis()).collect();
+    let overlaps: Vec<_> = Timeline::of(record).overlaps().iter().map(|one| (one.to - one.from).as_millis()).collect();
+    format!(
+        "{} troubles; calls {ok} ok, {failed} refused, {unknown} unknown; all served {well} after the last was mended, \
+         nothing left {:?} after all left; served {recoveries:?} ms after Redis was back; overlaps {overlaps:?} ms",
+        record.schedule.troubles().count(),
+        record.cleaned.saturating_sub(record.emptied),
+    )
+}
+
+/// What happened in a room (all, where it is empty) in that time, line by line.
+pub(crate) fn story(record: &Record, room: &str, from: Duration, to: Duration) -> String {
+    let mut lines: Vec<(Duration, String)> = Vec::new();
+    let history = &record.history;
+    for window in history.windows.all().iter() {
+        lines.push((window.from, format!("TROUBLE {:?} until {} ms", window.trouble, window.to.as_millis())));
+    }
+    for happening in record.log.iter().filter(|happening| room.is_empty() || happening.room == room) {
+        lines.push((record.at(happening), format!("LIVEKIT {} {:?}", happening.room, happening.what)));
+    }
+    for event in history.events.all().iter().filter(|event| room.is_empty() || event.field("room") == room) {
+        let text = ["room", "agent", "state", "reason", "provider_id", "id"].map(|name| event.field(name)).join(" ");
+        lines.push((event.at, format!("EVENT   {text}")));
+    }
+    for sample in history.samples.all().iter().filter(|sample| sample.key.contains(room)) {
+        let mut fields: Vec<_> = sample.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        fields.sort();
+        lines.push((sample.at, format!("REDIS   {} {}", sample.key, fields.join(" "))));
+    }
+    for call in history.calls.all().iter().filter(|call| room.is_empty() || call.room == room) {
+        let outcome = match &call.outcome {
+            Outcome::Ok { status, body } => format!("{status} {} {}", body["id"], body["provider_id"]),
+            other => format!("{other:?}"),
+        };
+        let text = format!("{:?} {}:{} {} at replica {}", call.verb, call.room, call.agent, call.id, call.replica);
+        lines.push((call.returned, format!("CALL    {text} since {} ms: {outcome}", call.invoked.as_millis())));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    let mut text = String::new();
+    for (at, line) in lines.into_iter().filter(|(at, _)| (from..=to).contains(at)) {
+        let _ = writeln!(text, "{:>7} {line}", at.as_millis());
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! Carrying out a schedule: each trouble is made, stays for its time, and is mended.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::history::{History, Recovery, Window};
+use super::proxy::Way;
+use super::rig::Rig;
+use super::schedule::{Loss, Schedule, Step, Trouble};
+use crate::standin::Mischief;
+use crate::support::client::Client;
+use crate::support::stage::KEY;
+
+/// Carries it out; returns when everything is mended.
+pub(crate) async fn carry_out(rig: &Arc<Rig>, history: &Arc<History>, schedule: &Schedule) {
+    join_all(schedule.lanes.iter().map(|steps| carry_out_lane(rig, history, steps))).await;
+}
+
+async fn carry_out_lane(rig: &Arc<Rig>, history: &Arc<History>, steps: &[Step]) {
+    for &step in steps {
+        tokio::time::sleep(step.at.saturating_sub(history.now())).await;
+        let from = history.now();
+        make(rig, history, step).await;
+        history.windows.add(Window { trouble: step.trouble, from, to: history.now() });
+    }
+}
+
+async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
+    let wait = move || tokio::time::sleep(step.lasts);
+    match step.trouble {
+        Trouble::ReplicaKilled(n) => {
+            rig.replicas[n].kill();
+            wait().await;
+            rig.replicas[n].stays_down.store(false, Ordering::SeqCst);
+            rig.is_ready(n, Duration::from_secs(10)).await;
+        }
+        Trouble::ReplicaStopped(n) => stop(rig, n, step.lasts).await,
+        Trouble::LeaderStopped => {
+            let leader = rig.leader().await.unwrap_or_default();
+            stop(rig, leader, step.lasts).await;
+        }
+        Trouble::ReplicaCutOff(n) => on_way(rig, &[n], Way::Cut, step.lasts).await,
+        Trouble::ReplicaHanging(n) => on_way(rig, &[n], Way::Hanging, step.lasts).await,
+        Trouble::RedisSlow(ms) => on_way(rig, &[0, 1, 2], Way::Slow(Duration::from_millis(ms)), step.lasts).await,
+        Trouble::RedisKilled(loss) => {
+            kill_redis(rig, loss, step.lasts).await;
+            time_recovery(rig, history);
+        }
+        Trouble::RedisStopped => {
+            rig.redis.lock().await.pause(step.lasts).await;
+            time_recovery(rig, history);
+        }
+        Trouble::RedisFull => {
+            rig.redis.lock().await.run::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
+            wait().await;
+            rig.redis.lock().await.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+        }
+        Trouble::ScriptsForgotten => {
+            let over = tokio::time::Instant::now() + step.lasts;
+            while tokio::time::Instant::now() < over {
+                rig.redis.lock().await.run::<()>(&["SCRIPT", "FLUSH"]).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Trouble::Fsync(mode) => rig.redis.lock().await.run(&["CONFIG", "SET", "appendfsync", mode]).await,
+        Trouble::Provider(method, failing) => {
+            rig.livekit.faults().set(method, failing.fault());
+            wait().await;
+            rig.livekit.faults().clear(method);
+        }
+        Trouble::WorkerKilled => {
+            rig.kill_worker();
+            wait().await;
+            rig.start_worker();
+        }
+        Trouble::AgentKilled => kill_an_agent(rig),
+        Trouble::Webhooks(mischief) => {
+            rig.livekit.set_mischief(mischief);
+            wait().await;
+            rig.livekit.set_mischief(Mischief::None);
+        }
+        Trouble::DoorClosed => {
+            rig.door.set(Way::Cut);
+            wait().await;
+            rig.door.set(Way::Open);
+        }
+    }
+}
+
+async fn stop(rig: &Rig, replica: usize, lasts: Duration) {
+    rig.replicas[replica].signal("STOP");
+    tokio::time::sleep(lasts).await;
+    rig.replicas[replica].signal("CONT");
+}
+
+async fn on_way(rig: &Rig, replicas: &[usize], way: Way, lasts: Duration) {
+    set_way(rig, replicas, way);
+    tokio::time::sleep(lasts).await;
+    set_way(rig, replicas, Way::Open);
+}
+
+fn set_way(rig: &Rig, replicas: &[usize], way: Way) {
+    for &replica in replicas {
+        rig.replicas[replica].way.set(way);
+    }
+}
+
+async fn kill_redis(rig: &Rig, loss: Loss, down: Duration) {
+    let mut redis = rig.redis.lock().await;
+    let dir = redis.servers()[0].dir().join("appendonlydir");
+    let kept = sizes(&dir);
+    if loss == Loss::LastMoment {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    redis.kill();
+    match loss {
+        Loss::Nothing => {}
+        Loss::LastMoment => {
+            for (path, length) in kept {
+                let file = std::fs::File::options().write(true).open(path).expect("a file of Redis");
+                file.set_len(length).expect("it can be cut");
+            }
+        }
+        Loss::Everything => std::fs::remove_dir_all(&dir).expect("a directory of Redis"),
+    }
+    tokio::time::sleep(down).await;
+    redis.servers_mut()[0].start_again().await;
+}
+
+/// How long the files are to which Redis appends.
+fn sizes(dir: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let appended = files.filter(|file| file.path().extension().is_some_and(|end| end == "aof"));
+    appended.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect()
+}
+
+fn kill_an_agent(rig: &Rig) {
+    rig.livekit.view(|view| view.rooms()).into_iter().find_map(|room| {
+        let agent = rig.livekit.agents_in(&room).into_iter().find(crate::standin::Agent::is_working)?;
+        rig.livekit.kill_agent(&room, &agent.sid);
+        Some(())
+    });
+}
+
+/// Redis answers again: notes how long it takes until each replica that runs serves.
+fn time_recovery(rig: &Arc<Rig>, history: &Arc<History>) {
+    let at = history.now();
+    for replica in 0..rig.replicas.len() {
+        let (rig, history) = (Arc::clone(rig), Arc::clone(history));
+        tokio::spawn(async move {
+            let client = Client::new(Duration::from_millis(500));
+            let url = format!("http://{}/v1/dispatches?limit=1", rig.replicas[replica].address);
+            loop {
+                let answer = client.get(&url).bearer_auth(KEY).send().await;
+                if answer.is_ok_and(|answer| answer.status() == 200) {
+                    history.recoveries.add(Recovery { replica, at, took: history.now().saturating_sub(at) });
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+}
