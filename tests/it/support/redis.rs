@@ -102,7 +102,10 @@ impl TestRedis {
 
     /// Runs a command, as `redis-cli` would.
     pub(crate) async fn run<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = self.client().get_multiplexed_async_connection().await.expect("a connection");
+        // On a machine that is busy, a connection may take its time.
+        let client = self.client();
+        let mut connection =
+            super::eventually("a connection", async || client.get_multiplexed_async_connection().await.ok()).await;
         let mut cmd = ::redis::cmd(words[0]);
         for word in &words[1..] {
             cmd.arg(*word);
