@@ -62,7 +62,9 @@ impl Core {
     async fn reconcile_room(&self, tenant: Name, room: Name, thorough: bool) -> Result<usize, DispatchError> {
         let shard = Shard(shard_of_room(&tenant, &room, self.store.shards()));
         let known = self.store.page(shard, &tenant, Some(&room), None, OF_ROOM_MAX).await?;
-        if !known.is_empty() && !thorough {
+        // A creation that failed says nothing of what is there: maybe it had not looked yet.
+        let is_settled = known.iter().any(|(_, known)| known.state != State::Failed);
+        if is_settled && !thorough {
             return Ok(0);
         }
         // A look is at a room; which agent stands in the place says nothing yet.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::standin::{Kind, WorkerBehaviour};
+use crate::standin::{Fault, Kind, Method, WorkerBehaviour};
+use crate::support::eventually;
 use crate::support::replica::{AGENT, House, Plan, ROOM};
 
 async fn emptied(house: &mut House) {
@@ -59,4 +60,26 @@ async fn what_others_dispatched_is_left_alone() {
     house.until_found(ROOM).await;
     assert!(house.dispatch_of("elsewhere", "foreign").await.is_none());
     assert_eq!(house.standin.dispatches("elsewhere", "foreign").len(), 1);
+}
+
+/// The round after the break met the creation under way; its failure must not hide the agent from the next rounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_found_again_though_a_creation_in_its_place_failed() {
+    let plan = Plan::default().set("GREENROOM_DISPATCH_RECONCILE_INTERVAL_MS", "1000");
+    let plan = plan.set("GREENROOM_DISPATCH_CREATION_RETRIES", "0");
+    let mut house = plan.set("GREENROOM_DISPATCH_CREATION_BUDGET_MS", "4000").start().await;
+    house.standin.add_worker(AGENT, WorkerBehaviour::long_lived().reporting());
+    house.acquire(ROOM).await;
+    let agent = house.until_present(ROOM).await;
+    house.standin.faults().set(Method::CreateRoom, Fault::slow(Duration::from_secs(10)));
+    emptied(&mut house).await;
+    // Who asks first after the break meets a provider that does not answer.
+    eventually("somebody gets an answer", async || {
+        let answer = house.caller.ask(ROOM).await;
+        (answer.body["code"] != "store_unavailable").then_some(())
+    })
+    .await;
+    house.standin.faults().clear_all();
+    assert_eq!(house.until_found(ROOM).await["provider_id"], agent.dispatch_id);
+    house.agrees(ROOM).await;
 }

@@ -10,7 +10,7 @@ use super::history::{History, Recovery, Window};
 use super::proxy::Way;
 use super::rig::Rig;
 use super::schedule::{Loss, Schedule, Step, Trouble};
-use crate::standin::Mischief;
+use crate::standin::{Fault, Method, Mischief};
 use crate::support::client::Client;
 use crate::support::stage::KEY;
 
@@ -36,6 +36,16 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
             wait().await;
             rig.replicas[n].stays_down.store(false, Ordering::SeqCst);
             rig.is_ready(n, Duration::from_secs(10)).await;
+        }
+        Trouble::LeaderKilledAtWork => {
+            let leader = rig.leader().await.unwrap_or_default();
+            rig.livekit.faults().set(Method::ListRooms, Fault::slow(Duration::from_millis(400)));
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            rig.replicas[leader].kill();
+            rig.livekit.faults().clear(Method::ListRooms);
+            wait().await;
+            rig.replicas[leader].stays_down.store(false, Ordering::SeqCst);
+            rig.is_ready(leader, Duration::from_secs(10)).await;
         }
         Trouble::ReplicaStopped(n) => stop(rig, n, step.lasts).await,
         Trouble::LeaderStopped => {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::standin::Method;
 use crate::support::size_of_test;
 use checker::{Record, Violation};
 use history::History;
@@ -110,7 +111,9 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
 
     let tombstones = leftovers::tombstones(&rig).await;
     let log = rig.livekit.log();
-    let record = Record { schedule, history, log, mended, well, emptied, cleaned, left, tombstones };
+    let asked = rig.livekit.calls().into_iter().filter(|call| call.method == Method::ListParticipants);
+    let looks = asked.map(|call| (call.at.into_std().saturating_duration_since(history.began), call.room)).collect();
+    let record = Record { schedule, history, log, looks, mended, well, emptied, cleaned, left, tombstones };
     let violations = checker::check(&record);
     let figures = format!("{} in {:.0?}", checker::figures(&record), began.elapsed());
     if !violations.is_empty() || std::env::var_os("GREENROOM_HARNESS_KEEP").is_some() {

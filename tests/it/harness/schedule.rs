@@ -42,6 +42,8 @@ pub(crate) enum Trouble {
     ReplicaKilled(usize),
     ReplicaStopped(usize),
     LeaderStopped,
+    /// Killed amid its calls to the provider, which are slow for that.
+    LeaderKilledAtWork,
     ReplicaCutOff(usize),
     ReplicaHanging(usize),
     RedisKilled(Loss),
@@ -78,7 +80,8 @@ impl Trouble {
     /// held up cannot take back what it asked for, and a call that is carried out late makes one late.
     pub(crate) fn allows_overlap(self) -> bool {
         match self {
-            Self::ReplicaKilled(_) | Self::ReplicaStopped(_) | Self::LeaderStopped => true,
+            Self::ReplicaKilled(_) | Self::ReplicaStopped(_) => true,
+            Self::LeaderStopped | Self::LeaderKilledAtWork => true,
             Self::ReplicaCutOff(_) | Self::ReplicaHanging(_) => true,
             Self::RedisKilled(_) | Self::RedisStopped | Self::RedisSlow(_) => true,
             // An agent that is sent away stays until it hears of it; one whose report is not heard lives on.
@@ -171,7 +174,7 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
 
 fn of_machines(dice: &mut StdRng) -> Trouble {
     let replica = dice.random_range(0..REPLICAS);
-    match dice.random_range(0..14) {
+    match dice.random_range(0..16) {
         0 | 1 => Trouble::ReplicaKilled(replica),
         2 => Trouble::ReplicaStopped(replica),
         3 => Trouble::LeaderStopped,
@@ -184,6 +187,7 @@ fn of_machines(dice: &mut StdRng) -> Trouble {
         10 => Trouble::RedisSlow(dice.random_range(5..250)),
         11 => Trouble::RedisFull,
         12 => Trouble::ScriptsForgotten,
+        13 | 14 => Trouble::LeaderKilledAtWork,
         _ => Trouble::Fsync(pick(dice, &["always", "everysec", "no"])),
     }
 }

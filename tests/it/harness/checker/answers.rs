@@ -141,6 +141,7 @@ fn served_after_a_break(record: &Record) -> Vec<Violation> {
                 Trouble::ReplicaKilled(_)
                     | Trouble::ReplicaStopped(_)
                     | Trouble::LeaderStopped
+                    | Trouble::LeaderKilledAtWork
                     | Trouble::ReplicaCutOff(_)
                     | Trouble::ReplicaHanging(_)
                     | Trouble::RedisSlow(_)

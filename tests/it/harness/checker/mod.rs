@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) history: Arc<History>,
     /// The provider's own log.
     pub(crate) log: Vec<Happening>,
+    /// When the provider was asked who is in which room.
+    pub(crate) looks: Vec<(Duration, String)>,
     /// When everything was mended.
     pub(crate) mended: Duration,
     /// When everybody was served again, or who was not.

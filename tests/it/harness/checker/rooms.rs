@@ -14,8 +14,9 @@ use crate::harness::schedule::{Failing, Trouble};
 const OVERLAP: Duration = Duration::from_secs(5);
 /// After this time without a trouble, what happens is not its consequence.
 const CALM: Duration = Duration::from_secs(6);
-/// How old the look may be that an end rests on: one call, and with troubles the longest that calls take.
-const LOOK: Duration = Duration::from_secs(1);
+/// How old the look may be that an end rests on: less than the pause between two looks at an empty room; with
+/// troubles the longest that calls take.
+const LOOK: Duration = Duration::from_millis(700);
 const LOOK_IN_TROUBLE: Duration = Duration::from_secs(10);
 
 pub(super) fn violations(record: &Record, timeline: &Timeline) -> Vec<Violation> {
@@ -95,6 +96,7 @@ fn ended_with_people(record: &Record, timeline: &Timeline) -> Vec<Violation> {
                 Trouble::Provider(_, Failing::Slow(_) | Failing::SlowReply(_))
                     | Trouble::ReplicaStopped(_)
                     | Trouble::LeaderStopped
+                    | Trouble::LeaderKilledAtWork
                     | Trouble::ReplicaHanging(_)
                     | Trouble::RedisStopped
                     | Trouble::RedisKilled(_)
@@ -102,16 +104,21 @@ fn ended_with_people(record: &Record, timeline: &Timeline) -> Vec<Violation> {
             )
         };
         let in_trouble = history.was_there(event.at.saturating_sub(LOOK_IN_TROUBLE), event.at, slows);
+        let room = event.field("room");
         let from = event.at.saturating_sub(if in_trouble { LOOK_IN_TROUBLE } else { LOOK });
-        if from > Duration::ZERO && timeline.somebody_was_there(event.field("room"), from, event.at) {
-            found.push(Violation {
-                promise: "a dispatch ends by its time to live only after a fresh look showed nobody",
-                room: event.field("room").to_owned(),
-                from,
-                to: event.at,
-                what: format!("{:?} although somebody was there", event.fields),
-            });
-        }
+        let look = record.looks.iter().find(|(at, of)| of == room && *at >= from && *at <= event.at);
+        let what = match look {
+            None => "nobody looked",
+            Some((at, _)) if timeline.somebody_was_there(room, *at, event.at) => "somebody was there",
+            Some(_) => continue,
+        };
+        found.push(Violation {
+            promise: "a dispatch ends by its time to live only after a fresh look showed nobody",
+            room: room.to_owned(),
+            from,
+            to: event.at,
+            what: format!("{what}: {:?}", event.fields),
+        });
     }
     found
 }
