@@ -19,6 +19,7 @@ mod life_shipped;
 mod life_ttl;
 mod life_webhooks;
 mod life_workers;
+mod model;
 mod provider;
 mod standin;
 mod standin_checks;
