@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak livekit-test docs
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak model explore livekit-test docs
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,16 @@ bench: ## measure: a table with the limit beside each figure
 soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of three replicas
 	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 cargo nextest run --locked --profile soak --test it \
 		-E 'test(idle_connections) or test(rolling_restarts)'
+
+# The long forms of what docs/testing.md tells of.
+model: ## the models of the protocols, exhausted for three replicas and two faults: minutes
+	GREENROOM_MODEL_FAULTS=2 cargo nextest run --locked --profile soak --test it -E 'test(/^model::/)'
+
+SECONDS ?= 600
+FROM ?= 1000000
+explore: setup ## seeded interleavings for SECONDS=600, from the seed FROM=1000000 on
+	GREENROOM_EXPLORE_SECONDS=$(SECONDS) GREENROOM_EXPLORE_FROM=$(FROM) \
+		cargo nextest run --locked --profile soak --test it -E 'test(seeded_interleavings)'
 
 livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"

@@ -68,6 +68,11 @@ macro_rules! scripts {
     ($($name:ident = $shared:expr, $path:literal;)*) => {
         $(pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new($shared, include_str!(concat!("../../lua/", $path))));)*
+
+        /// Every script: its file under `lua/`, and its source as Redis gets it.
+        pub fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
+            [$(($path, $name.source.as_str())),*].into_iter()
+        }
     };
 }
 

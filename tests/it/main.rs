@@ -8,6 +8,7 @@ mod binary_dev;
 mod binary_replicas;
 mod binary_stop;
 mod dispatch_service;
+mod gate;
 mod http_shell;
 mod life_admission;
 mod life_breaks;
