@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak model explore livekit-test docs
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak model explore livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,20 @@ test-rust:
 	cargo test --locked --doc --quiet
 	cargo nextest run --locked --profile $(NEXTEST_PROFILE)
 
+# What stands on Redis alone, on a Cluster of three masters. Each test waits two seconds for its own, which
+# costs no core.
+cluster-test: setup ## the tests of the store and of whole lives, on a Redis Cluster
+	GREENROOM_TEST_TOPOLOGY=cluster cargo nextest run --locked --profile $(NEXTEST_PROFILE) --test it --test-threads 6 \
+	    -E 'test(/^(store|life)_/) + test(/^dispatch_service/) - test(/^life_shipped/)'
+
+cluster-test-short: setup
+	GREENROOM_TEST_TOPOLOGY=cluster cargo nextest run --locked --profile $(NEXTEST_PROFILE) --test it --test-threads 6 \
+	    -E 'test(/^store_(acquire|faults|leader)/) + test(/^dispatch_service/) + test(/^life_(ends|ttl)/)'
+
+valkey-test: setup ## the tests of the store and of whole lives, on Valkey
+	GREENROOM_TEST_REDIS_SERVER="$$(scripts/valkey)" cargo nextest run --locked --profile $(NEXTEST_PROFILE) --test it \
+	    -E 'test(/^(store|life|topology)_/) + test(/^dispatch_service/) - test(/^life_shipped/)'
+
 ifeq ($(PYTHON_CLIENT),)
 test-python:
 else
@@ -46,7 +60,7 @@ test-python: .venv/ready
 	touch $@
 endif
 
-check: fmt-check clippy lua-check test ## all that must hold before a change goes in
+check: fmt-check clippy lua-check test cluster-test-short ## all that must hold before a change goes in
 
 fmt-check:
 	cargo fmt --check
@@ -63,6 +77,13 @@ docs: ## write anew what is made of the code in docs/
 
 fmt: ## format the code
 	cargo fmt
+
+schemathesis: setup ## try the API with its own document: 3 seeds, 500 examples an operation
+	scripts/schemathesis 500 1 2 3
+
+# Short enough for every change: under a minute.
+schemathesis-short: setup
+	scripts/schemathesis 30 1
 
 bench: ## measure: a table with the limit beside each figure
 	scripts/setup run

@@ -65,6 +65,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         url: config.redis.url.clone(),
         command_timeout: config.redis.command_timeout(),
         shards: config.redis.shards,
+        wait_replicas: config.redis.wait_replicas,
         clock: crate::clock::Clock::Redis,
     }
 }
@@ -271,6 +272,7 @@ fn domain_settings(config: &Config) -> Settings {
         quick_tries: dispatch.quick_tries,
         slow_try_interval: dispatch.slow_try_interval(),
         provider_concurrency_max: dispatch.provider_concurrency_max,
+        reconcile_interval: dispatch.reconcile_interval(),
         observe_only: dispatch.observe_only,
         age_seconds_max: dispatch.age_seconds_max,
         ttl_bounds: dispatch.ttl_bounds(),

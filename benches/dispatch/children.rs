@@ -125,6 +125,7 @@ impl Redis {
             url: self.url().into(),
             command_timeout: Duration::from_secs(2),
             shards: 32,
+            wait_replicas: 0,
             clock: Clock::Redis,
         };
         Store::connect(&options).await.expect("a store")

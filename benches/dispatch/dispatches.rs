@@ -42,6 +42,7 @@ fn rules() -> AcquireRules {
         age_seconds_max: None,
         ttl_bounds: None,
         may_create: true,
+        id: None,
     }
 }
 

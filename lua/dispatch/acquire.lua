@@ -20,7 +20,8 @@
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
 --   created (by this request, before) | reused | wait (claimed by another) | verify, create (claimed by the
 --   caller) | failed (held, with its error) |
---   absent (one would have to be made, and may not: nothing was changed)
+--   absent (one would have to be made, and may not: nothing was changed) | seen (the same as reused, with
+--   the values of reuse.lua in place of the dispatch)
 -- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
 local d, flat = load(KEYS, true)
@@ -46,7 +47,7 @@ local function create(reason)
   if ARGV[3] ~= '' then
     redis.call('SET', KEYS[9], ARGV[3])
   end
-  claim(d, 'create', now, ARGV[10], ARGV[2])
+  claim(KEYS, d, 'create', now, ARGV[10], ARGV[2])
   save(KEYS, d, now, people)
   return answer('create')
 end
@@ -99,6 +100,6 @@ end
 -- To be verified; or its maker was lost, and the same wish goes on under the same id.
 check_types(KEYS)
 note_activity(d, now, ARGV[9])
-claim(d, verdict, now, ARGV[10], ARGV[2])
+claim(KEYS, d, verdict, now, ARGV[10], ARGV[2])
 save(KEYS, d, now, people)
 return answer(verdict)

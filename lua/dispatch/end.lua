@@ -25,6 +25,6 @@ end
 bury(KEYS, d)
 d.state, d.reason = 'ending', ARGV[3]
 d.forget_at = nil
-claim(d, 'end', now, ARGV[4])
+claim(KEYS, d, 'end', now, ARGV[4])
 save(KEYS, d, now, people)
 return { 'end', now, people, flatten(d) }

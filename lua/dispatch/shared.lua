@@ -171,8 +171,10 @@ end
 
 -- Takes the dispatch for work outside Redis: the one claim of the house. `call` names the call that
 -- takes it, where a caller who sends it twice is to get the same answer.
-local function claim(d, kind, now, claim_ms, call)
-  d.token = next_token(d.token, now)
+local function claim(k, d, kind, now, claim_ms, call)
+  -- After a break the dispatch may be an older copy of itself; the floor is what replicas had seen by then.
+  local floor = tonumber(redis.call('HGET', k[8], 'token_floor')) or 0
+  d.token = next_token(math.max(tonumber(d.token) or 0, floor), now)
   d.claim, d.claim_call = kind, call
   d.claim_until = now + tonumber(claim_ms)
   d.retry_at = nil
@@ -223,7 +225,6 @@ local function begin_anew(k, d, now, wish)
     fresh.token = d.token
     loaded[fresh] = loaded[d]
   else
-    fresh.token = redis.call('HGET', k[8], 'token_floor') or nil
     local prefix, name = split_key(k)
     redis.call('SET', prefix .. 'id:' .. wish.id, name)
   end

@@ -32,7 +32,7 @@ for _, place in ipairs(load_due(KEYS[2], ARGV[2], now, ARGV[4])) do
     elseif not d.provider_id then
       kind = 'create'
     end
-    claim(d, kind, now, ARGV[5])
+    claim(k, d, kind, now, ARGV[5])
     save(k, d, now, people)
     work[#work + 1] = { kind, place.member:match('^dispatch:(.*)$'), now, people, flatten(d), place.at }
   end

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Leadership, while_leading};
 use crate::dispatch::Dispatches;
-use crate::store::Store;
+use crate::store::{Silence, Store};
 
 const BATCH_MAX: usize = 500;
 
@@ -21,7 +21,15 @@ pub(super) async fn run(
     while_leading("beat", &store, &leadership, scan, &stop, |shard, term| {
         let store = &store;
         async move {
-            let silent = store.reap_beat(shard, term, BATCH_MAX, believed).await?;
+            let Silence { silent, braked } = store.reap_beat(shard, term, BATCH_MAX, believed).await?;
+            if braked > 0 {
+                tracing::error!(
+                    alert = "heartbeats_braked",
+                    braked,
+                    shard = shard.0,
+                    "half of the agents fell silent at once: they are given one more period"
+                );
+            }
             if silent > 0 {
                 tracing::info!(silent, shard = shard.0, "agents fell silent");
             }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,9 +14,11 @@ use crate::store::{Hints, Store};
 use crate::telemetry::Metrics;
 
 mod beat_reaper;
+mod break_watch;
 mod census;
 mod elector;
 mod provider_reaper;
+mod reconciler;
 mod store_reaper;
 
 pub use elector::{Elector, Leadership};
@@ -58,6 +61,9 @@ pub fn start(
     tasks.spawn(beat_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(store_reaper::run(store.clone(), leadership.clone(), stop.clone()));
     tasks.spawn(census::run(store.clone(), leadership.clone(), Arc::clone(metrics), stop.clone()));
+    let (breaks, broken) = watch::channel(0);
+    tasks.spawn(break_watch::run(store.clone(), breaks, stop.clone()));
+    tasks.spawn(reconciler::run(dispatches.clone(), leadership.clone(), broken, stop.clone()));
     tasks.close();
     (tasks, leadership)
 }

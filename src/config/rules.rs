@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Config;
 use crate::name::Name;
+use crate::redis_url::{self, RedisUrl};
 
 /// What values a setting takes.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +21,8 @@ pub(super) enum Rule {
     Word(&'static [&'static str]),
     /// An address that starts with one of these.
     Url(&'static [&'static str]),
-    /// The same, never shown.
-    SecretUrl(&'static [&'static str]),
+    /// Where Redis is; never shown.
+    RedisUrl,
     /// Text without spaces or control characters, as it stands in a header.
     Token,
     /// The same, never shown.
@@ -40,7 +41,6 @@ pub(super) enum Rule {
 
 const HTTP: &[&str] = &["http://", "https://"];
 const LIVEKIT: &[&str] = &["https://", "http://", "wss://", "ws://"];
-const REDIS: &[&str] = &["redis://", "rediss://", "redis+unix://", "unix://"];
 const RETURN_POLICIES: &[&str] = &["reported", "always", "never"];
 
 /// Every setting has a row; a test sees to it.
@@ -57,9 +57,10 @@ const RULES: &[(&str, Rule)] = &[
     ("server.cors_origins", Rule::Origins),
     ("server.drain_ms", Rule::Whole(0, 600_000)),
     ("server.grace_ms", Rule::Whole(0, 3_600_000)),
-    ("redis.url", Rule::SecretUrl(REDIS)),
+    ("redis.url", Rule::RedisUrl),
     ("redis.command_timeout_ms", Rule::Whole(10, 60_000)),
     ("redis.shards", Rule::Whole(1, 1_024)),
+    ("redis.wait_replicas", Rule::Whole(0, 10)),
     ("livekit.url", Rule::Url(LIVEKIT)),
     ("livekit.api_key", Rule::Token),
     ("livekit.api_secret", Rule::SecretToken),
@@ -89,6 +90,7 @@ const RULES: &[(&str, Rule)] = &[
     ("dispatch.age_seconds_max", AGE),
     ("dispatch.live_per_tenant_max", LIVE),
     ("dispatch.live_per_agent_max", LIVE),
+    ("dispatch.reconcile_interval_ms", Rule::Whole(1_000, 86_400_000)),
     ("dispatch.observe_only", Rule::Switch),
     ("dispatch.agents", Rule::Agents),
     ("leader.lease_ms", Rule::Whole(100, 60_000)),
@@ -180,7 +182,8 @@ impl Rule {
             Self::Whole(..) | Self::Switch | Self::Origins | Self::Names | Self::Agents => false,
             Self::Address => text.parse::<std::net::SocketAddr>().is_ok(),
             Self::Word(words) => words.contains(&text),
-            Self::Url(starts) | Self::SecretUrl(starts) => {
+            Self::RedisUrl => RedisUrl::parse(text).is_ok(),
+            Self::Url(starts) => {
                 is_token(text)
                     && starts.iter().any(|start| text.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
             }
@@ -197,7 +200,8 @@ impl Rule {
             Self::Address => "an IP address and a port, such as 127.0.0.1:8080".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
-            Self::Url(starts) | Self::SecretUrl(starts) => format!("an address that starts with {}", starts.join(", ")),
+            Self::RedisUrl => redis_url::FORMS.to_owned(),
+            Self::Url(starts) => format!("an address that starts with {}", starts.join(", ")),
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
             Self::Names => format!("a list of names, each {}", Self::Name.wants(key)),
@@ -211,7 +215,15 @@ impl Rule {
 
     /// Whether the value must not be shown.
     pub(super) fn is_secret(self) -> bool {
-        matches!(self, Self::SecretUrl(_) | Self::SecretToken)
+        matches!(self, Self::RedisUrl | Self::SecretToken)
+    }
+
+    /// Why the value is not allowed, where more can be said than what is; it tells no secret.
+    pub(super) fn reason(self, value: &toml::Value) -> Option<String> {
+        match self {
+            Self::RedisUrl => RedisUrl::parse(value.as_str()?).err(),
+            _ => None,
+        }
     }
 }
 

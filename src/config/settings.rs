@@ -64,6 +64,9 @@ pub struct Redis {
     /// The number of logical shards.
     #[config(env = "GREENROOM_REDIS_SHARDS")]
     pub shards: u16,
+    /// How many replicas of Redis must have a leader's grant before it counts.
+    #[config(env = "GREENROOM_REDIS_WAIT_REPLICAS")]
+    pub wait_replicas: u32,
 }
 
 /// `[livekit]`: the LiveKit server. The first three are all set, or none is.
@@ -161,6 +164,9 @@ pub struct Dispatch {
     /// The most live dispatches of an agent of a tenant.
     #[config(env = "GREENROOM_DISPATCH_LIVE_PER_AGENT_MAX")]
     pub live_per_agent_max: u32,
+    /// How often what the provider has is compared with what Redis has.
+    #[config(env = "GREENROOM_DISPATCH_RECONCILE_INTERVAL_MS")]
+    pub reconcile_interval_ms: u64,
     /// Whether nothing is changed at the provider.
     #[config(env = "GREENROOM_DISPATCH_OBSERVE_ONLY")]
     pub observe_only: bool,
@@ -340,6 +346,7 @@ durations! {
         claim = from_millis(claim_ms),
         failure_hold = from_millis(failure_hold_ms),
         slow_try_interval = from_millis(slow_try_interval_ms),
+        reconcile_interval = from_millis(reconcile_interval_ms),
     }
     Leader {
         lease = from_millis(lease_ms),

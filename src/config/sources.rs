@@ -163,7 +163,8 @@ fn agent_problems(agents: &Table, origin: &dyn fmt::Display) -> Vec<Problem> {
 fn refusal(rule: Rule, key: &str, value: &Value) -> String {
     let wants = rule.wants(key);
     if rule.is_secret() {
-        return format!("has a value that cannot be used (it is not shown); it must be {wants}");
+        let reason = rule.reason(value).map(|reason| format!(": {reason}")).unwrap_or_default();
+        return format!("has a value that cannot be used (it is not shown){reason}; it must be {wants}");
     }
     let shown: String = serde_json::to_string(value).unwrap_or_default().chars().take(100).collect();
     format!("is {shown}; it must be {wants}")

@@ -15,6 +15,11 @@ impl Core {
         self.measured("look", self.provider.look(&place.provider_room(), with_dispatches)).await
     }
 
+    /// The names of all rooms.
+    pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
+        self.measured("rooms", self.provider.rooms()).await
+    }
+
     /// Makes the room unless it exists.
     pub(super) async fn ensure_room(&self, place: &Place, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
         if self.settings.observe_only {

@@ -66,6 +66,8 @@ struct Making<'a> {
     lost: &'a CancellationToken,
     metadata: String,
     began: Instant,
+    /// Whether only what is there already is wanted: then nothing is made.
+    adopts_only: bool,
     /// Set once the provider was told to create: from then on it may have done so.
     asked: AtomicBool,
 }
@@ -81,8 +83,8 @@ impl Core {
         let place = &record.dispatch.place;
         let deadline = Instant::now() + self.settings.creation_budget;
         let metadata = self.store.metadata(place).await?;
-        let making =
-            Making { core: self, record, lost, metadata, began: Instant::now(), asked: AtomicBool::new(false) };
+        let (began, asked) = (Instant::now(), AtomicBool::new(false));
+        let making = Making { core: self, record, lost, metadata, began, adopts_only: false, asked };
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
         let error = loop {
@@ -126,6 +128,35 @@ impl Core {
             making.remove_own().await;
         }
         self.give_up(record, error, asked).await
+    }
+
+    /// Takes a dispatch that the provider has for ours, under the claim; `None` where none of them may be.
+    pub(super) async fn adopt(&self, record: &Record) -> Result<Option<Dispatch>, DispatchError> {
+        let lost = CancellationToken::new();
+        let (began, asked, metadata) = (Instant::now(), AtomicBool::new(false), String::new());
+        let making = Making { core: self, record, lost: &lost, metadata, began, adopts_only: true, asked };
+        let adopting = async {
+            let look = self.look(&record.dispatch.place, true).await?;
+            making.settle_those_there(&look).await
+        };
+        match self.under_claim(record, &lost, Box::pin(adopting)).await {
+            Ok(Some(adopted)) => Ok(Some(adopted)),
+            // The claim is given back without holding an error: who asks now is not kept waiting.
+            Ok(None) => self.let_go(record, "nothing_to_adopt").await.map(|()| None),
+            Err(TryError::Provider(error)) => self.let_go(record, error.kind()).await.map(|()| None),
+            Err(TryError::Store(error)) => Err(error.into()),
+            Err(TryError::Lost { .. } | TryError::Overtaken { .. }) => Ok(None),
+        }
+    }
+
+    async fn let_go(&self, record: &Record, why: &str) -> Result<(), DispatchError> {
+        let dispatch = &record.dispatch;
+        let retry_max = self.settings.slow_try_interval;
+        let failed = self.store.fail(&dispatch.place, dispatch.token, (why, ""), Duration::ZERO, false, retry_max);
+        match failed.await {
+            Ok(_) | Err(StoreError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Does the work while the claim is renewed.
@@ -251,6 +282,7 @@ impl Making<'_> {
             return present || on_its_way;
         }
         let in_use = !look.people.is_empty() || self.record.return_policy == "always" || self.is_own(dispatch);
+        let in_use = in_use || (self.adopts_only && self.agent_token(dispatch).is_some());
         on_its_way || (present && in_use)
     }
 

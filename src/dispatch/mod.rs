@@ -11,7 +11,7 @@
 //!
 //! Every arrow is one script under `lua/dispatch/`; whoever works outside Redis holds a claim, with
 //! a token that only grows and a deadline that is renewed while the work goes on. `service` answers
-//! callers, `admission` says whether one may be made, `maker` makes, `supervisor` looks after and ends; `background` calls the supervisor for
+//! callers, `admission` says whether one may be made, `maker` makes, `supervisor` looks after and ends; `reconciler` finds again what Redis has forgotten; `background` calls the supervisor for
 //! what is due.
 
 mod admission;
@@ -22,6 +22,7 @@ mod listing;
 mod maker;
 mod model;
 mod provider_room;
+mod reconciler;
 mod service;
 mod settings;
 mod supervisor;
@@ -31,6 +32,7 @@ mod waiting;
 pub use admission::agent_status;
 pub use model::*;
 pub use provider_room::{PROVIDER_ROOM_CHARS_MAX, room_of};
+pub use reconciler::Reconciled;
 pub use service::{Core, Dispatches, explain};
 pub use settings::{Settings, room_timeouts};
 pub use token::TokenMint;

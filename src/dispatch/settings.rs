@@ -48,6 +48,8 @@ pub struct Settings {
     pub slow_try_interval: Duration,
     /// `dispatch.provider_concurrency_max`
     pub provider_concurrency_max: usize,
+    /// `dispatch.reconcile_interval_ms`
+    pub reconcile_interval: Duration,
     /// `dispatch.observe_only`
     pub observe_only: bool,
     /// `dispatch.age_seconds_max`; 0 is none.
@@ -83,6 +85,7 @@ impl Default for Settings {
             quick_tries: 5,
             slow_try_interval: Duration::from_secs(30),
             provider_concurrency_max: 64,
+            reconcile_interval: Duration::from_mins(5),
             observe_only: false,
             age_seconds_max: 0,
             ttl_bounds: None,
@@ -117,6 +120,7 @@ impl Settings {
             // Who asks for a time to live of its own wants that one.
             ttl_bounds: self.ttl_bounds.filter(|_| ttl_seconds.is_none()),
             may_create: true,
+            id: None,
         }
     }
 

@@ -158,6 +158,17 @@ impl Visitor<'_> for Seconds {
         let in_range = u32::try_from(seconds).ok().filter(|seconds| (1..=self.max).contains(seconds));
         in_range.ok_or_else(|| E::custom(format_args!("{} must be 1 to {}", self.what, self.max)))
     }
+
+    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<u32, E> {
+        let whole = whole(seconds).ok_or_else(|| E::invalid_type(de::Unexpected::Float(seconds), &self))?;
+        self.visit_u64(u64::try_from(whole).unwrap_or(0))
+    }
+}
+
+/// The whole number that this is, for in JSON `60.0` is 60; beyond the range of `i64` its nearest end.
+pub(super) fn whole(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, and has no fraction")]
+    (number.fract() == 0.0).then_some(number as i64)
 }
 
 const PAGE_LIMIT_DEFAULT: u32 = 100;
@@ -235,6 +246,7 @@ mod tests {
     fn numbers_and_texts_have_limits() {
         assert_eq!(read::<TtlSeconds>(json!(1)), Ok(TtlSeconds(1)));
         assert_eq!(read::<TtlSeconds>(json!(86_400)), Ok(TtlSeconds(86_400)));
+        assert_eq!(read::<TtlSeconds>(json!(60.0)), Ok(TtlSeconds(60)));
         for bad in
             [json!(0), json!(86_401), json!(-1), json!(1.5), json!(1e300), json!(u64::MAX), json!("60"), json!(true)]
         {

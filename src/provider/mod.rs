@@ -68,6 +68,8 @@ pub struct ProviderDispatch {
     pub created_at_seconds: i64,
     /// The identities of the participants that its jobs became; an entry is empty while its job has none.
     pub job_identities: Vec<String>,
+    /// What the agent was told at creation; may be confidential.
+    pub metadata: String,
     /// What was given along at creation; the agent's token is among it.
     pub attributes: HashMap<String, String>,
 }
@@ -171,6 +173,14 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.look(room, with_dispatches)).await,
             Self::Simulated(provider) => provider.look(room, with_dispatches).await,
+        }
+    }
+
+    /// The names of all rooms.
+    pub async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
+        match self {
+            Self::LiveKit(provider) => Box::pin(provider.rooms()).await,
+            Self::Simulated(provider) => provider.rooms().await,
         }
     }
 

@@ -69,7 +69,13 @@ impl Store {
     ) -> Result<Record, StoreError> {
         let keys = self.keys(place);
         let (now, people, fields): (u64, u64, Fields) = self.call_place(script, &keys, more, args).await?;
-        Record::parse(keys.name(), now, people, fields)
+        self.read(keys.name(), now, people, fields)
+    }
+
+    fn read(&self, name: &str, now: u64, people: u64, fields: Fields) -> Result<Record, StoreError> {
+        let record = Record::parse(name, now, people, fields)?;
+        self.see_token(record.dispatch.token);
+        Ok(record)
     }
 
     async fn decide(
@@ -82,7 +88,7 @@ impl Store {
         let keys = self.keys(place);
         let (verdict, now, people, fields): (String, u64, u64, Fields) =
             self.call_place(script, &keys, more, args).await?;
-        Ok((verdict, Record::parse(keys.name(), now, people, fields)?))
+        Ok((verdict, self.read(keys.name(), now, people, fields)?))
     }
 
     /// Asks for the place's dispatch: reuse, wait, or make it under a claim. `None` where one would
@@ -96,7 +102,7 @@ impl Store {
     ) -> Result<Option<(Verdict, Record)>, StoreError> {
         let seconds = |seconds: Option<u32>| seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let args = [
-            self.new_id(place).to_string(),
+            rules.id.unwrap_or_else(|| self.new_id(place)).to_string(),
             metadata.to_owned(),
             rules.ttl_seconds.to_string(),
             rules.return_policy.to_owned(),
@@ -114,9 +120,14 @@ impl Store {
         ];
         let keys = self.keys(place);
         let more: Vec<String> = [keys.metadata()].into_iter().chain(once_key(&keys, once)).collect();
-        let (verdict, now, people, fields): (String, u64, u64, Fields) =
+        let (verdict, now, people, answer): (String, u64, u64, redis::Value) =
             self.call_place(&script::DISPATCH_ACQUIRE, &keys, &more, &args).await?;
         let verdict = match verdict.as_str() {
+            "seen" => {
+                let record = Record::parse_seen(place, now, people, answer)?;
+                self.see_token(record.dispatch.token);
+                return Ok(Some((Verdict::Reused, record)));
+            }
             "absent" => return Ok(None),
             "created" => Verdict::Created,
             "reused" => Verdict::Reused,
@@ -126,7 +137,8 @@ impl Store {
             "failed" => Verdict::Failed,
             other => return Err(StoreError::nonsense(format!("verdict {other}"))),
         };
-        let record = Record { once: once.cloned(), ..Record::parse(keys.name(), now, people, fields)? };
+        let fields = redis::from_redis_value(answer).map_err(|error| StoreError::nonsense(error.to_string()))?;
+        let record = Record { once: once.cloned(), ..self.read(keys.name(), now, people, fields)? };
         Ok(Some((verdict, record)))
     }
 

@@ -97,6 +97,9 @@ impl From<RedisError> for StoreError {
             return Self::Refused(refusal);
         }
         let code = error.code().unwrap_or_default();
+        if ["MOVED", "ASK"].contains(&code) {
+            return Self::unavailable("it is a node of a Cluster, whose address begins with redis-cluster://");
+        }
         if code.is_empty() || AWAY.contains(&code) || is_lost(&error) {
             return Self::unavailable(error.to_string());
         }

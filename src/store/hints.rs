@@ -10,8 +10,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Store;
 use super::keys::Shard;
+use super::{Store, StoreError};
+
+/// How long the way to the server that hints come from may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Who waits for which place, in this replica. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -66,14 +69,24 @@ impl Hints {
         }
     }
 
-    async fn follow_once(&self, store: &Store) -> redis::RedisResult<()> {
-        let mut pubsub = store.inner.client.get_async_pubsub().await?;
+    // Ends well when the masters have changed: whoever it hears from may not be one any more.
+    async fn follow_once(&self, store: &Store) -> Result<(), StoreError> {
+        let router = &store.inner.router;
+        let mut changes = router.changes();
+        let client = redis::Client::open(router.hearing().await?)?;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
+        let mut pubsub = connected.map_err(|_| StoreError::unavailable("no connection in time"))??;
         let channels: Vec<String> = (0..store.shards()).map(|shard| Shard(shard).hints()).collect();
         pubsub.subscribe(&channels).await?;
         let mut messages = pubsub.on_message();
-        while let Some(message) = messages.next().await {
-            self.wake(&message.get_payload::<String>()?);
+        loop {
+            tokio::select! {
+                message = messages.next() => match message {
+                    Some(message) => self.wake(&message.get_payload::<String>()?),
+                    None => return Err(StoreError::unavailable("the connection ended")),
+                },
+                _ = changes.changed() => return Ok(()),
+            }
         }
-        Ok(())
     }
 }

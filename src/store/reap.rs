@@ -30,6 +30,15 @@ pub struct Due {
 
 type RawDue = (String, String, u64, u64, HashMap<String, String>, String);
 
+/// What a scan of a shard's heartbeats found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// How many agents fell silent.
+    pub silent: u64,
+    /// How many would have, all at once, and get one more period: told once.
+    pub braked: u64,
+}
+
 impl Store {
     /// How many dispatches are looked after, and how many agents report, in all shards.
     pub async fn census(&self) -> Result<(u64, u64), StoreError> {
@@ -85,14 +94,14 @@ impl Store {
         Ok(due.collect())
     }
 
-    /// Marks the agents that fell silent in a shard; returns how many.
+    /// Marks the agents that fell silent in a shard.
     pub async fn reap_beat(
         &self,
         shard: Shard,
         term: u64,
         limit: usize,
         believed: Duration,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Silence, StoreError> {
         let args = [
             self.inner.clock.argument(),
             shard.prefix(),
@@ -101,9 +110,9 @@ impl Store {
             believed.as_millis().to_string(),
         ];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        let (silent, _grace_ms): (u64, u64) =
+        let (silent, _grace_ms, braked): (u64, u64, u64) =
             self.call(&script::REAP_BEAT, &[&shard.shard(), &shard.due_beat()], &args).await?;
-        Ok(silent)
+        Ok(Silence { silent, braked })
     }
 
     /// Forgets what has only to be forgotten in a shard; returns how many.

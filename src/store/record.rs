@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use redis::Value;
+
 use super::StoreError;
 use super::keys::parse_place;
-use crate::dispatch::{Dispatch, State};
+use crate::dispatch::{Dispatch, Place, State};
 use crate::idempotency::Once;
 
 /// A dispatch with what only its makers need to know.
@@ -31,6 +33,54 @@ pub struct Record {
 }
 
 impl Record {
+    /// The short answer of `dispatch/acquire`: the values of `lua/dispatch/reuse.lua`, in their order. What only
+    /// makers need to know is not among them.
+    pub(super) fn parse_seen(place: &Place, now_ms: u64, people: u64, answer: Value) -> Result<Self, StoreError> {
+        let nonsense = || StoreError::nonsense("a short answer of another form".to_owned());
+        let Value::Array(values) = answer else { return Err(nonsense()) };
+        let mut values = values.into_iter().map(|value| match value {
+            Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+            _ => None,
+        });
+        let mut text = || values.next().flatten();
+        let (id, state, reason, provider, provider_id) = (text(), text(), text(), text(), text());
+        let mut number = || text().and_then(|value| value.parse::<u64>().ok());
+        let token = number().ok_or_else(nonsense)?;
+        let (created_at, last_activity_at, seen_alive_at) = (number(), number(), number());
+        let reported = values.next().flatten();
+        let mut number = || values.next().flatten().and_then(|value| value.parse::<u64>().ok());
+        let (ttl_expires_at_ms, ttl_seconds, ends_at_ms, tries) = (number(), number(), number(), number());
+        let small = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+        Ok(Self {
+            dispatch: Dispatch {
+                id: id.and_then(|id| id.parse().ok()).ok_or_else(nonsense)?,
+                place: place.clone(),
+                state: state.and_then(|state| State::parse(&state)).ok_or_else(nonsense)?,
+                provider: provider.unwrap_or_default(),
+                provider_id,
+                token,
+                created_at_ms: created_at.unwrap_or_default(),
+                last_activity_at_ms: last_activity_at.unwrap_or_default(),
+                seen_alive_at_ms: seen_alive_at,
+                reported,
+                ttl_expires_at_ms,
+                ttl_seconds: small(ttl_seconds),
+                ends_at_ms,
+                participant_count: people,
+                tries: small(tries),
+                reason: reason.unwrap_or_default(),
+            },
+            now_ms,
+            claim_until_ms: None,
+            error: None,
+            hold_until_ms: None,
+            failures: 0,
+            return_policy: String::new(),
+            once: None,
+            ttl_seconds_max: small(ttl_seconds),
+        })
+    }
+
     pub(super) fn parse(
         name: &str,
         now_ms: u64,

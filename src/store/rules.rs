@@ -57,6 +57,8 @@ pub struct AcquireRules {
     pub ttl_bounds: Option<(u32, u32)>,
     /// Whether a new one may be made.
     pub may_create: bool,
+    /// The id for a new one; another is made up where there is none.
+    pub id: Option<DispatchId>,
 }
 
 /// The rules that `dispatch/observe` judges by.

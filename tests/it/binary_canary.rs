@@ -119,7 +119,7 @@ fn as_text(value: &redis::Value) -> String {
 async fn secrets_that_are_put_in_everywhere_are_found_nowhere() {
     let mut stage = Stage::start().await;
     stage.set("GREENROOM_API_KEY", KEY);
-    stage.set("REDIS_URL", &format!("redis://default:{REDIS_PASSWORD}@127.0.0.1:{}/0", stage.redis.port));
+    stage.set("REDIS_URL", &format!("redis://default:{REDIS_PASSWORD}@127.0.0.1:{}/0", stage.redis.servers()[0].port));
     stage.set("GREENROOM_LOG_FILTER", "info,greenroom=trace");
     stage.set("GREENROOM_DISPATCH_CREATION_BACKOFF_MS", "50");
     let mut found = Found::default();

@@ -8,6 +8,11 @@ use crate::support::stage::{AGENT, Stage, ask, client};
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_finds_what_is_wrong_and_says_what_to_do() {
     let mut stage = Stage::start().await;
+    let noted = run(&["doctor"], &stage.settings).await;
+    assert_eq!(noted.code, Some(0), "{noted:?}");
+    assert!(noted.out.contains("note persistence") && !noted.out.contains("FAIL"), "{noted:?}");
+
+    stage.redis.run::<String>(&["CONFIG", "SET", "appendonly", "yes"]).await;
     let good = run(&["doctor"], &stage.settings).await;
     assert_eq!(good.code, Some(0), "{good:?}");
     assert!(!good.out.contains("FAIL") && good.out.lines().all(|line| line.starts_with("ok ")), "{good:?}");

@@ -77,8 +77,7 @@ async fn who_only_observes_finds_the_agents_of_others_and_changes_nothing() {
     let refused = house.ask(ROOM).await;
     assert_eq!((refused.status, &refused.body["code"]), (409, &json!("observe_only")));
 
-    house.livekit(Method::CreateRoom, json!({"name": ROOM})).await;
-    house.livekit(Method::CreateDispatch, json!({"room": ROOM, "agent_name": AGENT})).await;
+    house.dispatch_by_another(ROOM, AGENT).await;
     let ann = house.standin.person_joins(ROOM, "ann", Kind::Standard);
     let found = eventually("the agent of the other is found", async || {
         let asked = house.ask(ROOM).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenroom::dispatch::{SessionState, State};
-use greenroom::store::{Judgement, Refusal, Verdict};
+use greenroom::store::{AcquireRules, Judgement, Refusal, Verdict};
 
 use crate::support::scene::{BEGIN_MS, CLAIM, HOLD, Look, Scene, TTL_SECONDS, refusal};
 
@@ -226,4 +226,31 @@ async fn an_agent_that_reports_closed_or_fell_silent_is_not_reused() {
     assert_eq!((verdict, record.dispatch.reason.as_str()), (Verdict::Create, "agent_closed"));
     assert_ne!(record.dispatch.id, id);
     assert_eq!(refusal(scene.commit(&record, "AD_1").await), Refusal::Tombstoned);
+}
+
+#[tokio::test]
+async fn the_short_answer_tells_the_same_as_the_whole_one() {
+    let scene = Scene::open().await;
+    let rules = AcquireRules { age_seconds_max: Some(600), ..scene.acquire_rules() };
+    let (_, record) = scene.acquire_by(&rules).await;
+    scene.commit(&record, "AD_1").await.expect("a commit");
+    let told = async |what: &str| {
+        scene.run::<()>(&["CONFIG", "RESETSTAT"]).await;
+        let (verdict, told) = scene.acquire_by(&rules).await;
+        let whole = scene.store.dispatch(&scene.place).await.expect("an answer").expect("a dispatch");
+        assert_eq!((verdict, told.dispatch), (Verdict::Reused, whole), "{what}");
+        let stats: String = scene.run(&["INFO", "commandstats"]).await;
+        stats.contains("cmdstat_hgetall:calls=1,")
+    };
+    // The look that `told` compares with reads the whole hash once itself.
+    assert!(!told("its agent was not seen yet").await);
+    scene.look(&Look::agent_and(&["PA_1"])).await;
+    assert!(told("a person is there").await, "this one has a short answer");
+    scene.pass(Duration::from_secs(2));
+    assert!(told("somebody asks again after a while").await);
+    assert_eq!(scene.field_ms("last_activity_at").await, Some(scene.now()));
+    scene.report(record.dispatch.id, record.dispatch.token, SessionState::Busy).await.expect("a report");
+    assert!(told("its agent reports").await);
+    scene.left("PA_1").await;
+    assert!(!told("nobody is there, and somebody may come back").await);
 }

@@ -29,6 +29,7 @@ pub(in crate::http) struct Filter {
     /// Only those in this state.
     state: Option<StateName>,
     /// `next_cursor` of the page before, unchanged; without it the list begins.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// The most dispatches of a page.
     #[param(minimum = 1, maximum = 1_000, default = 100)]

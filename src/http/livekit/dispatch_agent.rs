@@ -1,10 +1,13 @@
 //! `POST /api/livekit/dispatch-agent`: what a page calls when it opens: the room's agent, found or made.
 
+use std::fmt;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -13,7 +16,7 @@ use super::page;
 use crate::access::Caller;
 use crate::dispatch::{Acquire, Acquired};
 use crate::http::auth::By;
-use crate::http::fields::{AgentName, PageRoomName, RoomName};
+use crate::http::fields::{AgentName, PageRoomName, RoomName, whole};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
@@ -43,7 +46,7 @@ pub(in crate::http) struct Request {
 struct Timezone(String);
 
 /// An offset as browsers have it, in minutes (`-120`), or as it is written (`+02:00`).
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Offset {
     Minutes(i16),
@@ -121,6 +124,45 @@ impl PageMetadata {
     }
 }
 
+impl<'de> Deserialize<'de> for Offset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OffsetVisitor)
+    }
+}
+
+struct OffsetVisitor;
+
+impl OffsetVisitor {
+    fn minutes<E: de::Error>(number: impl TryInto<i16>) -> Result<Offset, E> {
+        number.try_into().map(Offset::Minutes).map_err(|_| E::custom("timezoneOffset must be -32768 to 32767 minutes"))
+    }
+}
+
+impl Visitor<'_> for OffsetVisitor {
+    type Value = Offset;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timezoneOffset in minutes, or written as `+02:00`")
+    }
+
+    fn visit_i64<E: de::Error>(self, minutes: i64) -> Result<Offset, E> {
+        Self::minutes(minutes)
+    }
+
+    fn visit_u64<E: de::Error>(self, minutes: u64) -> Result<Offset, E> {
+        Self::minutes(minutes)
+    }
+
+    fn visit_f64<E: de::Error>(self, minutes: f64) -> Result<Offset, E> {
+        let whole = whole(minutes).ok_or_else(|| E::invalid_type(de::Unexpected::Float(minutes), &self))?;
+        Self::minutes(whole)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Offset, E> {
+        Timezone::try_from(text.to_owned()).map(Offset::Written).map_err(E::custom)
+    }
+}
+
 impl TryFrom<String> for Timezone {
     type Error = String;
 
@@ -186,6 +228,7 @@ mod tests {
                 json!({"timezone": "Europe/Zurich", "timezoneOffset": -120}),
             ),
             (json!({"roomName": "a", "timezoneOffset": "+02:00"}), json!({"timezoneOffset": "+02:00"})),
+            (json!({"roomName": "a", "timezoneOffset": -60.0}), json!({"timezoneOffset": -60})),
             (json!({"roomName": "a", "timezone": "UTC", "timezoneOffset": null}), json!({"timezone": "UTC"})),
         ] {
             let metadata = acquire(given).unwrap().metadata;
@@ -204,6 +247,7 @@ mod tests {
             json!({"roomName": "a", "timezone": 1}),
             json!({"roomName": "a", "timezoneOffset": {"minutes": 1}}),
             json!({"roomName": "a", "timezoneOffset": 1_000_000}),
+            json!({"roomName": "a", "timezoneOffset": 0.5}),
         ] {
             assert!(acquire(bad.clone()).is_err(), "{bad}");
         }

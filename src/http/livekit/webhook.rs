@@ -29,7 +29,8 @@ pub(in crate::http) async fn webhook(
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<StatusCode, Problem> {
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = authorization.ok_or_else(|| Problem::new(Code::BadSignature, "there is no signature"))?;
     match app.livekit()?.receive(authorization, &body) {
         Ok(Some(notice)) => taken_in(app.dispatches.notice(notice).await),
         Ok(None) => Ok(StatusCode::OK),

@@ -139,7 +139,8 @@ mod tests {
         agree::<AgentName>(characters().chain(lengths()).chain(others()));
         let ascii = [METADATA_BYTES_MAX, METADATA_BYTES_MAX + 1].map(|n| json!("x".repeat(n)));
         agree::<Metadata>(ascii.into_iter().chain(others()));
-        agree::<TtlSeconds>([0, 1, 86_400, 86_401, -1].map(|n| json!(n)).into_iter().chain(others()));
+        let floats = [60.0, 60.5, 0.5, 1e9, -1.0].map(|n| json!(n));
+        agree::<TtlSeconds>([0, 1, 86_400, 86_401, -1].map(|n| json!(n)).into_iter().chain(floats).chain(others()));
         let states = State::ALL.map(|state| json!(state.as_str()));
         agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
         agree::<Session>(["open", "busy", "closed", "dead"].map(|word| json!(word)).into_iter().chain(others()));

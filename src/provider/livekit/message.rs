@@ -63,6 +63,8 @@ pub(super) struct Dispatch {
     agent_name: String,
     state: Option<DispatchState>,
     #[serde(default)]
+    metadata: String,
+    #[serde(default)]
     attributes: HashMap<String, String>,
 }
 
@@ -203,6 +205,7 @@ impl Dispatch {
             agent: self.agent_name,
             created_at_seconds: state.created_at.0 / NANOSECONDS_A_SECOND,
             job_identities: state.jobs.into_iter().map(identity).collect(),
+            metadata: self.metadata,
             attributes: self.attributes,
         }
     }

@@ -168,6 +168,13 @@ impl LiveKit {
         Ok(Look { room_exists: true, people, agents, dispatches })
     }
 
+    pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
+        let grants = VideoGrants { room_list: true, ..VideoGrants::default() };
+        let call = async { Ok(self.inner.twirp.call("RoomService/ListRooms", grants, &json!({})).await?) };
+        let answer: Rooms = self.bounded(call).await?;
+        Ok(answer.rooms.into_iter().map(|room| room.name).collect())
+    }
+
     pub(super) async fn create(
         &self,
         room: &str,

@@ -151,7 +151,7 @@ async fn a_look_shows_dispatches_with_a_name_that_are_not_deleted() {
     let entry = |id: &str, agent: &str, deleted_at: &str| {
         let jobs = json!([{"id": "AJ_1", "state": {"participant_identity": "bot-1"}}, {"id": "AJ_2", "state": null}]);
         let state = json!({"jobs": jobs, "created_at": "1795246001216282717", "deleted_at": deleted_at});
-        json!({"id": id, "agent_name": agent, "state": state, "restart_policy": "JRP_NEW", "attributes": {"k": "v"}})
+        json!({"id": id, "agent_name": agent, "state": state, "restart_policy": "JRP_NEW", "metadata": "m", "attributes": {"k": "v"}})
     };
     let list =
         json!({"agent_dispatches": [entry("AD_1", "", "0"), entry("AD_2", "bot", "5"), entry("AD_3", "bot", "0")]});
@@ -163,6 +163,7 @@ async fn a_look_shows_dispatches_with_a_name_that_are_not_deleted() {
         agent: "bot".to_owned(),
         created_at_seconds: 1_795_246_001,
         job_identities: vec!["bot-1".to_owned(), String::new()],
+        metadata: "m".to_owned(),
         attributes: HashMap::from([("k".to_owned(), "v".to_owned())]),
     };
     assert_eq!(look.dispatches, Some(vec![expected]));

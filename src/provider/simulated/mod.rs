@@ -136,6 +136,10 @@ impl Simulated {
         self.call("look", move |world| Ok(world.look(&room, with_dispatches))).await
     }
 
+    pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
+        self.call("rooms", |world| Ok(world.rooms())).await
+    }
+
     pub(super) async fn create(
         &self,
         room: &str,

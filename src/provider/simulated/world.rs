@@ -54,6 +54,7 @@ struct Entry {
     id: String,
     agent: String,
     created_at_seconds: i64,
+    metadata: String,
     attributes: HashMap<String, String>,
     presence: Presence,
 }
@@ -114,6 +115,7 @@ impl Entry {
             agent: self.agent.clone(),
             created_at_seconds: self.created_at_seconds,
             job_identities: if has_job { vec![self.identity()] } else { Vec::new() },
+            metadata: self.metadata.clone(),
             attributes: self.attributes.clone(),
         }
     }
@@ -196,6 +198,10 @@ impl World {
         }
     }
 
+    pub(super) fn rooms(&self) -> Vec<String> {
+        self.rooms.keys().map(|name| name.as_ref().to_owned()).collect()
+    }
+
     pub(super) fn create(
         &mut self,
         name: &str,
@@ -215,6 +221,7 @@ impl World {
             id: format!("AD_sim{}", self.next_id()),
             agent: agent.to_owned(),
             created_at_seconds: self.seconds(),
+            metadata: metadata.to_owned(),
             attributes,
             presence: joins_at.map_or(Presence::Lost, Presence::From),
         };

@@ -85,6 +85,7 @@ impl Replica {
             url: format!("redis+unix://{}?db={number}", socket.display()).into(),
             command_timeout: Duration::from_secs(2),
             shards: 1,
+            wait_replicas: 0,
             clock: Clock::Injected(Arc::new(AtomicU64::new(MARK))),
         };
         let store = Store::open(&options, 1).expect("a store");
@@ -165,6 +166,11 @@ impl Replica {
         self.dispatches.end(&Name::default_tenant(), Which::Place(place())).await.is_ok()
     }
 
+    async fn reconcile(self, after: Duration) {
+        sleep(after).await;
+        let _ = self.dispatches.reconcile(true).await;
+    }
+
     async fn touch(self, after: Duration) {
         sleep(after).await;
         let _ = self.dispatches.touch(&Name::default_tenant(), Which::Place(place()), None).await;
@@ -215,6 +221,10 @@ pub(super) fn set_out(replicas: &[Replica], rng: &mut StdRng) -> Vec<(usize, Joi
                 end.await;
             }),
         );
+    }
+    if rng.random_bool(0.3) {
+        let (actor, after) = (pick(rng), after(rng, 5000));
+        go(actor, tokio::spawn(replicas[actor].clone().reconcile(after)));
     }
     if rng.random_bool(0.2) {
         let (actor, after) = (pick(rng), after(rng, 4000));

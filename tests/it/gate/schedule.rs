@@ -19,7 +19,7 @@ use super::cast::{self, Book, ROOM, Replica, TTL};
 use super::desk::{Desk, Held, Reply, Scripts, Waits, load_scripts};
 use super::resp::Redis;
 use super::verdict::{self, Watch};
-use crate::support::redis::TestRedis;
+use crate::support::server::Server;
 
 /// When every schedule begins, in milliseconds since 1970.
 pub(super) const BEGIN_MS: u64 = 1_750_000_000_000;
@@ -33,7 +33,7 @@ const SILENT_TURNS: u32 = 10;
 
 /// A Redis for one schedule after the other.
 pub(super) struct Stage {
-    _redis: TestRedis,
+    _redis: Server,
     line: Redis,
     socket: PathBuf,
     _dir: tempfile::TempDir,
@@ -51,7 +51,7 @@ pub(super) struct Played {
 impl Stage {
     pub(super) fn open() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let redis = runtime.block_on(TestRedis::start());
+        let redis = runtime.block_on(Server::start(&[]));
         let dir = tempfile::tempdir().expect("a directory");
         let (mut line, socket) = (Redis::connect(redis.port), dir.path().join("redis"));
         let scripts = load_scripts(&mut line);
@@ -238,7 +238,9 @@ impl Play<'_> {
     }
 
     fn turn(&mut self, held: &Held) -> Turn {
-        if self.faults_left == 0 || !self.rng.random_bool(0.1) {
+        // What a creation leaves behind is what most of the protocol is about.
+        let risk = if held.name == "create" { 0.4 } else { 0.1 };
+        if self.faults_left == 0 || !self.rng.random_bool(risk) {
             return Turn::Answered;
         }
         self.faults_left -= 1;

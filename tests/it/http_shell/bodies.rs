@@ -49,7 +49,8 @@ async fn what_makes_no_sense_is_invalid() {
         (r#"{"room":1,"agent":"b"}"#, "a room's name"),
         (r#"{"room":"a"}"#, "missing field `agent`"),
         (r#"{"room":"a","agent":"b","ttl_seconds":1e400}"#, ""),
-        (r#"{"room":"a","agent":"b","ttl_seconds":99999999999999999999999}"#, ""),
+        (r#"{"room":"a","agent":"b","ttl_seconds":99999999999999999999999}"#, "ttl_seconds must be"),
+        (r#"{"room":"a","agent":"b","ttl_seconds":1.5}"#, "expected ttl_seconds of 1 to 86400"),
         ("[]", ""),
         ("null", ""),
     ] {

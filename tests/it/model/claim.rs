@@ -19,14 +19,14 @@
 //! | `Ask` | `dispatch/acquire.lua`; waiting is a question that is asked later |
 //! | `Take` | `reap/provider.lua`, by whoever believes to lead: that needs no lock |
 //! | `End` | `dispatch/end.lua` |
-//! | `Sweep` | a leader that finds what is at the provider and not in the store (reconciliation) |
-//! | `Next` at `Look` | `Provider::look`, in `Making::try_once`, `Core::check`, `Core::delete_all`, `Making::remove_own` |
+//! | `FindAgain` | `Core::find_again` of the reconciler: a claim by `dispatch/acquire.lua` under which nothing is made |
+//! | `Next` at `Look` | `Provider::look`, in `Making::try_once`, `Core::adopt`, `Core::check`, `Core::delete_all`, `Making::remove_own` |
 //! | `Adopt`, `Discard`, `Next` at `Settle` | `Making::settle_those_there`, any choice of `may_adopt`; at its end `dispatch/renew.lua` |
 //! | `Next` at `Create` | `Provider::create` in `Making::try_once` |
 //! | `Next` at `Commit` | `dispatch/commit.lua`; refused: `Core::undo` |
 //! | `Next` at `Remove` | `Core::remove`: `dispatch/tombstone.lua`, then (`marked`) `Provider::delete` |
 //! | `Conclude` | `dispatch/observe.lua`; after *well* `Core::show_out_strangers` |
-//! | `Again`, `Next` at `GiveUp` | the loop of `Core::make_in_tries`; `dispatch/fail.lua`, and `Making::remove_own` where the claim is gone |
+//! | `Again`, `Next` at `GiveUp` | the loop of `Core::make_in_tries`; `dispatch/fail.lua`, and `Making::remove_own` where the claim is gone; `Core::let_go` |
 //! | `Next` at `Ended` | `dispatch/ended.lua`, with the floor of the tokens of `forget` |
 //! | `Lapse` | `claim_until` has passed: of nobody's claim at any time, of a living holder's as a fault (a pause) |
 //! | `Arrive`, `ArriveDelete` | what the provider does after who asked for it had given up |

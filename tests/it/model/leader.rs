@@ -8,8 +8,8 @@
 //!
 //! | here | code |
 //! |---|---|
-//! | `Campaign` | `leader/campaign.lua`: where nobody's lease runs, with a term above every one before |
-//! | `LeaseEnds` | `lease_until` of `gr:leader` has passed: the one who led may not know it yet |
+//! | `Campaign` | `lock/acquire.lua` on `gr:{0}:leader`: where nobody's lease runs, with a token, the term, above every one before |
+//! | `LeaseEnds` | `lease_until` of the lock has passed: the one who led may not know it yet |
 //! | `Begin` | `leader/begin.lua`, refused where a newer leader has begun |
 //! | `Reap` | `reap/provider.lua`: the check of the term, then the claim |
 //! | `Finish` | `dispatch/ended.lua`, or any other script that ends a claim by its token |
@@ -40,7 +40,7 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Shard {
     steps: Vec<Step>,
-    /// `gr:leader`
+    /// `gr:{0}:leader`
     owned: bool,
     term: u8,
     /// `term` of the shard.

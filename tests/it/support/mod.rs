@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;
 pub(crate) mod scene;
+pub(crate) mod server;
 pub(crate) mod stage;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.

@@ -35,6 +35,7 @@ pub(crate) struct Plan {
     env: HashMap<String, String>,
     timings: Timings,
     webhooks: bool,
+    redis: Option<TestRedis>,
 }
 
 /// One replica that runs, or ran.
@@ -95,6 +96,7 @@ impl Default for Plan {
                 ..Timings::fast()
             },
             webhooks: true,
+            redis: None,
         }
     }
 }
@@ -125,6 +127,11 @@ impl Plan {
         self
     }
 
+    /// On this Redis instead of one of the usual kind.
+    pub(crate) fn on(self, redis: TestRedis) -> Self {
+        Self { redis: Some(redis), ..self }
+    }
+
     /// No webhook is set at LiveKit.
     pub(crate) fn without_webhooks(self) -> Self {
         Self { webhooks: false, ..self }
@@ -134,7 +141,10 @@ impl Plan {
     pub(crate) async fn start(self) -> House {
         // Another test of the process may have installed it.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let redis = TestRedis::start().await;
+        let redis = match self.redis {
+            Some(redis) => redis,
+            None => TestRedis::start().await,
+        };
         let standin = Standin::start(self.timings).await.expect("a stand-in");
         let mut env = self.env;
         for (name, value) in [
@@ -245,6 +255,29 @@ impl House {
         let answer = self.call(Verb::GET, &format!("/v1/dispatches?room={room}&agent={AGENT}"), None).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body["dispatches"].as_array().and_then(|all| all.first().cloned())
+    }
+
+    /// The room's dispatch of that agent, if there is one.
+    pub(crate) async fn dispatch_of(&self, room: &str, agent: &str) -> Option<Value> {
+        let answer = self.call(Verb::GET, &format!("/v1/dispatches?room={room}&agent={agent}"), None).await;
+        answer.body["dispatches"].as_array().and_then(|all| all.first().cloned())
+    }
+
+    /// Waits until greenroom has a dispatch for the room, without asking for one.
+    pub(crate) async fn until_found(&self, room: &str) -> Value {
+        eventually("the dispatch is found", async || {
+            let path = format!("/v1/dispatches?room={room}&agent={AGENT}");
+            let answer = self.call(Verb::GET, &path, None).await;
+            let found = answer.body["dispatches"].as_array().and_then(|all| all.first().cloned());
+            found.filter(|found| found["state"] == "active" || found["state"] == "idle")
+        })
+        .await
+    }
+
+    /// Somebody else than greenroom makes a room and dispatches an agent to it.
+    pub(crate) async fn dispatch_by_another(&self, room: &str, agent: &str) {
+        self.livekit(Method::CreateRoom, json!({"name": room})).await;
+        self.livekit(Method::CreateDispatch, json!({"room": room, "agent_name": agent})).await;
     }
 
     /// What pages see of the room's agent.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{FromRedisValue, RedisResult};
 use greenroom::access::{ApiKey, NewKey, Scope, Scopes};
 use greenroom::dispatch::{NoticeKind, Place, RoomNotice, SessionState};
@@ -33,9 +32,7 @@ pub(crate) struct Scene {
     pub(crate) place: Place,
     pub(crate) policy: &'static str,
     now_ms: Arc<AtomicU64>,
-    connection: MultiplexedConnection,
-    // Kept, for it ends with the scene.
-    _redis: TestRedis,
+    redis: TestRedis,
 }
 
 /// What a look shows; by default no room at all.
@@ -84,13 +81,12 @@ impl Scene {
         let redis = TestRedis::start().await;
         let now_ms = Arc::new(AtomicU64::new(BEGIN_MS));
         let store = redis.store_at(&now_ms).await;
-        let connection = redis.client().get_multiplexed_async_connection().await.expect("a connection");
         let place = Place {
             tenant: Name::default_tenant(),
             room: Name::room("lobby").expect("a name"),
             agent: Name::strict("guide").expect("a name"),
         };
-        Self { store, place, policy: "reported", now_ms, connection, _redis: redis }
+        Self { store, place, policy: "reported", now_ms, redis }
     }
 
     /// The same scene, for another agent of the room.
@@ -105,6 +101,10 @@ impl Scene {
     pub(crate) fn pass(&self, time: Duration) {
         let ms = u64::try_from(time.as_millis()).expect("a time");
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_time(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
     }
 
     pub(crate) fn restart_time(&self) {
@@ -129,13 +129,7 @@ impl Scene {
     }
 
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_run(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-
-    pub(crate) async fn try_run<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let mut cmd = ::redis::cmd(words[0]);
-        cmd.arg(&words[1..]);
-        cmd.query_async(&mut self.connection.clone()).await
+        self.redis.run(words).await
     }
 
     pub(crate) fn acquire_rules(&self) -> AcquireRules {
@@ -150,6 +144,7 @@ impl Scene {
             age_seconds_max: None,
             ttl_bounds: None,
             may_create: true,
+            id: None,
         }
     }
 
@@ -233,7 +228,7 @@ impl Scene {
     }
 
     pub(crate) async fn scan_beats(&self) -> u64 {
-        self.store.reap_beat(self.keys().shard, TERM, 100, BELIEVED).await.expect("a scan")
+        self.store.reap_beat(self.keys().shard, TERM, 100, BELIEVED).await.expect("a scan").silent
     }
 
     /// A webhook that arrives `late` after what it tells of.
@@ -301,7 +296,8 @@ impl Scene {
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
-                "apikey" | "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "lock" | "leader" => ("hash", 3_600 + 60),
+                "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
@@ -332,6 +328,6 @@ impl Scene {
         let source = format!("#!lua{flags}\n{}\n{}\n{body}", lua("prelude.lua"), shared.concat());
         let mut cmd = ::redis::cmd("EVAL");
         cmd.arg(source).arg(keys.len()).arg(keys).arg(args);
-        cmd.query_async(&mut self.connection.clone()).await
+        self.redis.query(&cmd).await
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Action {
     Ask(usize),
     Take(usize),
     End(usize),
-    Sweep(usize),
+    FindAgain(usize),
     Next(usize),
     Adopt(usize),
     Discard(usize),
@@ -67,11 +67,11 @@ pub(super) fn due(world: &World, rules: &Rules, actions: &mut Vec<Action>) {
                     actions.push(Action::Take(r));
                 }
                 if world.entry.is_none() && !world.live.is_empty() {
-                    actions.push(Action::Sweep(r));
+                    actions.push(Action::FindAgain(r));
                 }
             }
             Step::Dead => {}
-            Step::Settle(_, seen) if !seen.is_empty() => actions.extend([Action::Adopt(r), Action::Discard(r)]),
+            Step::Settle(_, seen, _) if !seen.is_empty() => actions.extend([Action::Adopt(r), Action::Discard(r)]),
             Step::GiveUp(_, Why::Make) => actions.extend([Action::Again(r), Action::Next(r)]),
             Step::Observe(_, seen) => actions.push(Action::Conclude(r, judge(world, seen))),
             _ => actions.push(Action::Next(r)),
@@ -164,16 +164,16 @@ pub(super) fn apply(world: &mut World, rules: &Rules, action: Action) {
             let token = world.claim(Kind::End);
             world.replicas[r].step = Step::Look(token, Why::End);
         }
-        Action::Sweep(r) => world.replicas[r].step = Step::Look(0, Why::Sweep),
+        Action::FindAgain(r) => world.replicas[r].step = Step::Look(world.claim(Kind::Create), Why::FindAgain),
         Action::Next(r) => world.replicas[r].step = next(world, rules, r),
         Action::Adopt(r) => {
-            if let (Step::Settle(token, seen), Some(id)) = (world.replicas[r].step, first(world, r)) {
-                world.replicas[r].step = Step::Commit(token, id, Some(seen.without(id)));
+            if let (Step::Settle(token, seen, why), Some(id)) = (world.replicas[r].step, first(world, r)) {
+                world.replicas[r].step = Step::Commit(token, id, Some((seen.without(id), why)));
             }
         }
         Action::Discard(r) => {
-            if let (Step::Settle(token, seen), Some(id)) = (world.replicas[r].step, first(world, r)) {
-                world.replicas[r].step = remove(Ids::of(id), Then::Settle(token, seen.without(id)));
+            if let (Step::Settle(token, seen, why), Some(id)) = (world.replicas[r].step, first(world, r)) {
+                world.replicas[r].step = remove(Ids::of(id), Then::Settle(token, seen.without(id), why));
             }
         }
         Action::Again(r) => {
@@ -215,7 +215,9 @@ fn suffer(world: &mut World, rules: &Rules, fault: Action) {
             world.replicas[r].step = match before {
                 // Said again until there is an answer.
                 Step::Commit(..) => before,
-                Step::Look(token, why @ (Why::Make | Why::Check | Why::End)) => Step::GiveUp(token, why),
+                Step::Look(token, why @ (Why::Make | Why::FindAgain | Why::Check | Why::End)) => {
+                    Step::GiveUp(token, why)
+                }
                 Step::Create(token) => Step::GiveUp(token, Why::Make),
                 Step::Remove { marked: true, .. } => after_failed_delete(before),
                 _ => Step::Idle,
@@ -244,7 +246,7 @@ fn do_unheard(world: &mut World, rules: &Rules, r: usize) {
             conclude(world, rules, r, verdict);
         }
         // Before a choice, nothing is under way.
-        Step::Settle(_, seen) if !seen.is_empty() => {}
+        Step::Settle(_, seen, _) if !seen.is_empty() => {}
         _ => {
             next(world, rules, r);
         }
@@ -319,12 +321,13 @@ fn conclude(world: &mut World, rules: &Rules, r: usize, verdict: Verdict) -> Ste
 fn next(world: &mut World, rules: &Rules, r: usize) -> Step {
     match world.replicas[r].step {
         Step::Look(token, why) => match why {
-            Why::Make => Step::Settle(token, world.live),
+            Why::Make | Why::FindAgain => Step::Settle(token, world.live, why),
             Why::Check => Step::Observe(token, world.live),
             Why::End => remove(world.live, Then::Ended(token)),
-            Why::Undo | Why::Sweep => remove(world.live, Then::Idle),
+            Why::Undo => remove(world.live, Then::Idle),
         },
-        Step::Settle(token, _) => {
+        Step::Settle(token, _, Why::FindAgain) => Step::GiveUp(token, Why::FindAgain),
+        Step::Settle(token, ..) => {
             if !holds(world, token, &[Kind::Create, Kind::Redispatch, Kind::Check, Kind::End]) {
                 return Step::Idle;
             }
@@ -346,8 +349,8 @@ fn next(world: &mut World, rules: &Rules, r: usize) -> Step {
     }
 }
 
-fn commit(world: &mut World, rules: &Rules, r: usize, token: u8, id: u8, rest: Option<Ids>) -> Step {
-    let done = remove(rest.unwrap_or_default(), Then::Idle);
+fn commit(world: &mut World, rules: &Rules, r: usize, token: u8, id: u8, rest: Option<(Ids, Why)>) -> Step {
+    let done = remove(rest.map(|(rest, _)| rest).unwrap_or_default(), Then::Idle);
     let again = world.entry.as_ref().is_some_and(|entry| entry.committed == Some(id) && entry.token == token);
     let held = holds(world, token, &[Kind::Create, Kind::Redispatch]) || (!rules.token_check && world.entry.is_some());
     if again {
@@ -358,7 +361,7 @@ fn commit(world: &mut World, rules: &Rules, r: usize, token: u8, id: u8, rest: O
         None if !held => remove(Ids::of(id), Then::Idle),
         Some(_) if !held => Step::Idle,
         None if world.tombstones.has(id) => remove(Ids::of(id), Then::Again(token)),
-        Some(rest) if world.tombstones.has(id) => remove(Ids::of(id), Then::Settle(token, rest)),
+        Some((rest, why)) if world.tombstones.has(id) => remove(Ids::of(id), Then::Settle(token, rest, why)),
         _ => {
             world.bury(rules.tombstones);
             if let Some(entry) = &mut world.entry {
@@ -377,7 +380,7 @@ fn remove(ids: Ids, then: Then) -> Step {
     }
     match then {
         Then::Idle => Step::Idle,
-        Then::Settle(token, rest) => Step::Settle(token, rest),
+        Then::Settle(token, rest, why) => Step::Settle(token, rest, why),
         Then::Again(token) => Step::GiveUp(token, Why::Make),
         Then::Ended(token) => Step::Ended(token),
     }
@@ -400,7 +403,8 @@ fn remove_next(world: &mut World, rules: &Rules, ids: Ids, marked: bool, then: T
 
 fn after_failed_delete(before: Step) -> Step {
     match before {
-        Step::Remove { then: Then::Settle(token, _) | Then::Again(token), .. } => Step::GiveUp(token, Why::Make),
+        Step::Remove { then: Then::Settle(token, _, why), .. } => Step::GiveUp(token, why),
+        Step::Remove { then: Then::Again(token), .. } => Step::GiveUp(token, Why::Make),
         Step::Remove { then: Then::Ended(token), .. } => Step::GiveUp(token, Why::End),
         _ => Step::Idle,
     }
@@ -452,7 +456,7 @@ fn lapse(world: &mut World) {
 /// The id that the replica's step is about.
 fn first(world: &World, r: usize) -> Option<u8> {
     match world.replicas[r].step {
-        Step::Settle(_, ids) | Step::Remove { ids, .. } => ids.first(),
+        Step::Settle(_, ids, _) | Step::Remove { ids, .. } => ids.first(),
         _ => None,
     }
 }

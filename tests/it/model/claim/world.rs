@@ -71,10 +71,11 @@ pub(super) enum Step {
     Idle,
     Dead,
     Look(u8, Why),
-    Settle(u8, Ids),
+    /// Adopts or removes those that it saw; makes one where it adopted none, unless it only finds again.
+    Settle(u8, Ids, Why),
     Create(u8),
     /// To commit this id: made (`None`), or found among others.
-    Commit(u8, u8, Option<Ids>),
+    Commit(u8, u8, Option<(Ids, Why)>),
     /// The first of these gets its tombstone, and then goes.
     Remove {
         ids: Ids,
@@ -94,14 +95,15 @@ pub(super) enum Why {
     End,
     /// After its claim was lost.
     Undo,
-    Sweep,
+    /// What is at the provider, and not in the store.
+    FindAgain,
 }
 
 /// What follows a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Then {
     Idle,
-    Settle(u8, Ids),
+    Settle(u8, Ids, Why),
     Again(u8),
     Ended(u8),
 }
@@ -117,20 +119,20 @@ pub(super) struct Broken {
 impl Step {
     /// The token of the claim that it works under.
     pub(super) fn token(mut self) -> Option<u8> {
-        let undoes = matches!(self, Self::Look(_, Why::Undo | Why::Sweep));
+        let undoes = matches!(self, Self::Look(_, Why::Undo));
         self.token_mut().filter(|_| !undoes).copied()
     }
 
     fn token_mut(&mut self) -> Option<&mut u8> {
         match self {
             Self::Look(token, _)
-            | Self::Settle(token, _)
+            | Self::Settle(token, ..)
             | Self::Create(token)
             | Self::Commit(token, ..)
             | Self::Observe(token, _)
             | Self::GiveUp(token, _)
             | Self::Ended(token)
-            | Self::Remove { then: Then::Settle(token, _) | Then::Again(token) | Then::Ended(token), .. } => {
+            | Self::Remove { then: Then::Settle(token, ..) | Then::Again(token) | Then::Ended(token), .. } => {
                 Some(token)
             }
             Self::Idle | Self::Dead | Self::Remove { then: Then::Idle, .. } => None,
@@ -139,9 +141,9 @@ impl Step {
 
     fn ids(self) -> Ids {
         match self {
-            Self::Commit(_, id, rest) => rest.unwrap_or_default().with(id),
-            Self::Remove { ids, then: Then::Settle(_, rest), .. } => ids.and(rest),
-            Self::Settle(_, ids) | Self::Observe(_, ids) | Self::Remove { ids, .. } => ids,
+            Self::Commit(_, id, rest) => rest.unwrap_or((Ids::default(), Why::Make)).0.with(id),
+            Self::Remove { ids, then: Then::Settle(_, rest, _), .. } => ids.and(rest),
+            Self::Settle(_, ids, _) | Self::Observe(_, ids) | Self::Remove { ids, .. } => ids,
             _ => Ids::default(),
         }
     }
