@@ -14,7 +14,7 @@ NEXTEST_PROFILE ?= default
 
 PYTHON_CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak harness planted-bugs livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
+.PHONY: help setup run test test-rust test-python check fmt-check clippy lua-check fmt bench soak model explore harness planted-bugs livekit-test docs schemathesis schemathesis-short cluster-test cluster-test-short valkey-test
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,14 @@ harness: setup ## replicas under seeded faults: SEEDS=500 SECONDS=30 FIRST_SEED=
 
 planted-bugs: setup ## does the harness bite? Each planted bug must be caught
 	scripts/planted-bugs $(NAMES)
+
+# The long forms of what docs/testing.md tells of.
+model: ## the models of the protocols, exhausted for three replicas and two faults: minutes
+	GREENROOM_MODEL_FAULTS=2 cargo nextest run --locked --profile soak --test it -E 'test(/^model::/)'
+
+explore: setup ## seeded interleavings for SECONDS=600, from the seed FROM=1000000 on
+	GREENROOM_EXPLORE_SECONDS=$(or $(filter-out 0,$(SECONDS)),600) GREENROOM_EXPLORE_FROM=$(or $(FROM),1000000) \
+		cargo nextest run --locked --profile soak --test it -E 'test(seeded_interleavings)'
 
 livekit-test: setup ## the provider's tests against a real server: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET
 	@: "$${LIVEKIT_URL:?}" "$${LIVEKIT_API_KEY:?}" "$${LIVEKIT_API_SECRET:?}"

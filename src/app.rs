@@ -270,6 +270,7 @@ fn domain_settings(config: &Config) -> Settings {
         creation_budget: dispatch.creation_budget(),
         creation_retries: dispatch.creation_retries,
         creation_backoff: dispatch.creation_backoff(),
+        pause_part_min: Settings::default().pause_part_min,
         claim: dispatch.claim(),
         failure_hold: dispatch.failure_hold(),
         quick_tries: dispatch.quick_tries,

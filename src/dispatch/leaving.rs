@@ -1,7 +1,8 @@
 //! Whether an agent is there, and waiting until it is gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Place;

@@ -16,9 +16,10 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::leaving::{is_accepted, is_present};
@@ -80,7 +81,7 @@ impl Core {
 
     async fn make_in_tries(&self, record: &Record, lost: &CancellationToken) -> Result<Dispatch, DispatchError> {
         let place = &record.dispatch.place;
-        let deadline = tokio::time::Instant::now() + self.settings.creation_budget;
+        let deadline = Instant::now() + self.settings.creation_budget;
         let metadata = self.store.metadata(place).await?;
         let (began, asked) = (Instant::now(), AtomicBool::new(false));
         let making = Making { core: self, record, lost, metadata, began, adopts_only: false, asked };
@@ -112,8 +113,8 @@ impl Core {
                 }
             };
             tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
-            let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
-            let in_time = tokio::time::Instant::now() + pause < deadline;
+            let pause = self.settings.drawn(backoff);
+            let in_time = Instant::now() + pause < deadline;
             if tries_left == 0 || !error.is_retryable() || !in_time || lost.is_cancelled() {
                 break error;
             }
@@ -166,6 +167,8 @@ impl Core {
         work: impl Future<Output = T>,
     ) -> T {
         tokio::select! {
+            // What is done needs no claim any more.
+            biased;
             done = work => done,
             never = self.keep_claim(record, lost) => match never {},
         }
@@ -309,7 +312,7 @@ impl Making<'_> {
                 Ok(committed) => return Ok(committed.dispatch),
                 // Whether it was carried out is unknown, and saying it again is harmless.
                 Err(StoreError::Unavailable { .. }) if pause < Duration::from_secs(3) => {
-                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+                    tokio::time::sleep(core.settings.drawn(pause)).await;
                     pause *= 2;
                 }
                 Err(error) => return Err(error.into()),

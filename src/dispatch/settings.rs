@@ -35,6 +35,9 @@ pub struct Settings {
     pub creation_retries: u32,
     /// `dispatch.creation_backoff_ms`
     pub creation_backoff: Duration,
+    /// A pause before a repetition is drawn between this part of it and the whole; a test that is to run
+    /// the same way twice takes the whole.
+    pub pause_part_min: f64,
     /// `dispatch.claim_ms`
     pub claim: Duration,
     /// `dispatch.failure_hold_ms`
@@ -76,6 +79,7 @@ impl Default for Settings {
             creation_budget: Duration::from_secs(20),
             creation_retries: 3,
             creation_backoff: Duration::from_secs(1),
+            pause_part_min: 0.5,
             claim: Duration::from_secs(4),
             failure_hold: Duration::from_secs(2),
             quick_tries: 5,
@@ -138,6 +142,11 @@ impl Settings {
             slow_try_interval: self.slow_try_interval,
             claim: self.claim,
         }
+    }
+
+    /// A pause before something is said again, such that those who failed together do not come together.
+    pub(super) fn drawn(&self, pause: Duration) -> Duration {
+        pause.mul_f64(rand::random_range(self.pause_part_min..=1.0))
     }
 
     pub(super) fn silent_after(&self) -> Duration {

@@ -151,7 +151,7 @@ impl Core {
         for _ in 0..8 {
             let Err(error) = self.remove(place, provider_id).await else { return };
             tracing::warn!(room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            tokio::time::sleep(self.settings.drawn(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         tracing::error!(room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");

@@ -42,6 +42,7 @@ pub use reap::{Due, DueKind, Silence};
 pub use record::Record;
 pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
+pub use script::scripts;
 
 /// How a [`Store`] is reached.
 #[derive(Debug, Clone)]

@@ -74,6 +74,12 @@ macro_rules! scripts {
     ($($name:ident = $shared:expr, $path:literal;)*) => {
         $(pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new($shared, include_str!(concat!("../../lua/", $path))));)*
+
+        /// Every script: its file under `lua/`, and its source as Redis gets it.
+        pub fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
+            let acquire = ("dispatch/acquire.lua", DISPATCH_ACQUIRE.source.as_str());
+            [acquire, $(($path, $name.source.as_str())),*].into_iter()
+        }
     };
 }
 

@@ -8,15 +8,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::gate::{Fate, Gate};
 use self::world::World;
 use super::{Look, ProviderDispatch, ProviderError, RoomTimeouts};
 use crate::dispatch::RoomNotice;
 
+pub mod gate;
 mod world;
 
 #[cfg(test)]
@@ -35,18 +37,26 @@ pub struct SimulatedOptions {
     /// How many rooms, dispatches and people there may be, all together; beyond it, calls that add one
     /// answer [`ProviderError::Unavailable`].
     pub entries_max: usize,
+    /// What its clock shows when it is made.
+    pub began_at: SystemTime,
 }
 
 impl Default for SimulatedOptions {
     fn default() -> Self {
-        Self { join_delay: Duration::from_millis(300), call_delay: Duration::ZERO, entries_max: 2_000_000 }
+        Self {
+            join_delay: Duration::from_millis(300),
+            call_delay: Duration::ZERO,
+            entries_max: 2_000_000,
+            began_at: SystemTime::now(),
+        }
     }
 }
 
-/// A simulated LiveKit. Clones share everything.
+/// A simulated LiveKit. Clones share everything but the gate.
 #[derive(Debug, Clone)]
 pub struct Simulated {
     inner: Arc<Inner>,
+    gate: Gate,
 }
 
 #[derive(Debug)]
@@ -64,8 +74,15 @@ impl Default for Simulated {
 impl Simulated {
     /// An empty server.
     pub fn new(options: &SimulatedOptions) -> Self {
-        let world = World::new(options.join_delay, options.entries_max);
-        Self { inner: Arc::new(Inner { call_delay: options.call_delay, world: Mutex::new(world) }) }
+        let world = World::new(options.join_delay, options.entries_max, options.began_at);
+        let inner = Inner { call_delay: options.call_delay, world: Mutex::new(world) };
+        Self { inner: Arc::new(inner), gate: Gate::default() }
+    }
+
+    /// The same server, whose calls go through the gate.
+    #[must_use]
+    pub fn behind(&self, gate: Gate) -> Self {
+        Self { gate, ..self.clone() }
     }
 
     /// Sends every notice there, as a real server would send webhooks, in place of any earlier receiver.
@@ -110,18 +127,17 @@ impl Simulated {
     }
 
     pub(super) async fn ensure_room(&self, room: &str, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
-        self.delay().await;
-        self.world().ensure_room(room, timeouts)
+        let room = room.to_owned();
+        self.call("ensure_room", move |world| world.ensure_room(&room, timeouts)).await
     }
 
     pub(super) async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
-        self.delay().await;
-        Ok(self.world().look(room, with_dispatches))
+        let room = room.to_owned();
+        self.call("look", move |world| Ok(world.look(&room, with_dispatches))).await
     }
 
     pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
-        self.delay().await;
-        Ok(self.world().rooms())
+        self.call("rooms", |world| Ok(world.rooms())).await
     }
 
     pub(super) async fn create(
@@ -131,20 +147,45 @@ impl Simulated {
         metadata: &str,
         attributes: HashMap<String, String>,
     ) -> Result<ProviderDispatch, ProviderError> {
-        self.delay().await;
-        self.world().create(room, agent, metadata, attributes)
+        let (room, agent, metadata) = (room.to_owned(), agent.to_owned(), metadata.to_owned());
+        self.call("create", move |world| world.create(&room, &agent, &metadata, attributes)).await
     }
 
     pub(super) async fn delete(&self, room: &str, provider_id: &str) -> Result<(), ProviderError> {
-        self.delay().await;
-        self.world().delete(room, provider_id);
-        Ok(())
+        let (room, id) = (room.to_owned(), provider_id.to_owned());
+        self.call("delete", move |world| {
+            world.delete(&room, &id);
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn remove_agent(&self, room: &str, identity: &str) -> Result<(), ProviderError> {
-        self.delay().await;
-        self.world().remove_agent(room, identity);
-        Ok(())
+        let (room, identity) = (room.to_owned(), identity.to_owned());
+        self.call("remove_agent", move |world| {
+            world.remove_agent(&room, &identity);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn call<T: 'static>(
+        &self,
+        name: &'static str,
+        act: impl FnOnce(&mut World) -> Result<T, ProviderError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        if !self.inner.call_delay.is_zero() {
+            tokio::time::sleep(self.inner.call_delay).await;
+        }
+        match self.gate.pass(name).await {
+            Fate::Answered => act(&mut self.world()),
+            Fate::Unheard => act(&mut self.world()).and(Err(ProviderError::Timeout)),
+            Fate::Late(signal) => {
+                let this = self.clone();
+                tokio::spawn(async move { signal.await.is_ok_and(|()| act(&mut this.world()).is_ok()) });
+                Err(ProviderError::Timeout)
+            }
+        }
     }
 
     /// The state, with everything done that is due by now.
@@ -152,11 +193,5 @@ impl Simulated {
         let mut world = self.inner.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance(Instant::now());
         world
-    }
-
-    async fn delay(&self) {
-        if !self.inner.call_delay.is_zero() {
-            tokio::time::sleep(self.inner.call_delay).await;
-        }
     }
 }

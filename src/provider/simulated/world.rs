@@ -122,14 +122,14 @@ impl Entry {
 }
 
 impl World {
-    pub(super) fn new(join_delay: Duration, entries_max: usize) -> Self {
+    pub(super) fn new(join_delay: Duration, entries_max: usize, began_at: SystemTime) -> Self {
         let now = Instant::now();
         Self {
             rooms: HashMap::new(),
             due: BinaryHeap::new(),
             now,
             start: now,
-            start_since_epoch: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            start_since_epoch: began_at.duration_since(UNIX_EPOCH).unwrap_or_default(),
             join_delay,
             workers: true,
             entries: 0,

@@ -1,0 +1,314 @@
+//! One schedule: what its seed makes of the replicas, step by step, until nothing is left to do.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+
+use greenroom::provider::simulated::gate::Fate;
+use greenroom::provider::simulated::{Simulated, SimulatedOptions};
+use greenroom::provider::{Provider, RoomTimeouts};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::Instant;
+
+use super::cast::{self, Book, ROOM, Replica, TTL};
+use super::desk::{Desk, Held, Reply, Scripts, Waits, load_scripts};
+use super::resp::Redis;
+use super::verdict::{self, Watch};
+use crate::support::server::Server;
+
+/// When every schedule begins, in milliseconds since 1970.
+pub(super) const BEGIN_MS: u64 = 1_750_000_000_000;
+const REPLICAS: usize = 3;
+const FAULTS_MAX: u32 = 3;
+/// So many steps have faults and any order; after them all comes to rest.
+const WILD_STEPS: u64 = 90;
+const CALM_STEPS: u64 = 1500;
+/// So often in a row everybody has had a turn and nothing came of it: all wait.
+const SILENT_TURNS: u32 = 10;
+
+/// A Redis for one schedule after the other.
+pub(super) struct Stage {
+    _redis: Server,
+    line: Redis,
+    socket: PathBuf,
+    _dir: tempfile::TempDir,
+    scripts: Scripts,
+}
+
+/// What became of a schedule.
+pub(super) struct Played {
+    pub(super) steps: u64,
+    pub(super) faults: u64,
+    pub(super) trace: Vec<String>,
+    pub(super) outcome: Result<(), String>,
+}
+
+impl Stage {
+    pub(super) fn open() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let redis = runtime.block_on(Server::start(&[]));
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut line, socket) = (Redis::connect(redis.port), dir.path().join("redis"));
+        let scripts = load_scripts(&mut line);
+        Self { line, socket, scripts, _redis: redis, _dir: dir }
+    }
+
+    pub(super) fn play(&mut self, seed: u64) -> Played {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(self.perform(seed))
+    }
+
+    async fn perform(&mut self, seed: u64) -> Played {
+        self.line.call(&["FLUSHALL"]);
+        let _ = std::fs::remove_file(&self.socket);
+        let listener = UnixListener::bind(&self.socket).expect("a socket");
+        let desk = Desk::new(self.scripts.clone());
+        tokio::spawn(desk.clone().listen(listener));
+        let began_at = UNIX_EPOCH + Duration::from_millis(BEGIN_MS);
+        let world = Simulated::new(&SimulatedOptions { began_at, ..SimulatedOptions::default() });
+        // A room that outlives the schedule.
+        let timeouts = RoomTimeouts { empty_timeout_seconds: 3600, departure_timeout_seconds: 3600 };
+        Provider::Simulated(world.clone()).ensure_room(ROOM, timeouts).await.expect("a room");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut play = Play {
+            redis: &mut self.line,
+            desk,
+            world,
+            socket: self.socket.clone(),
+            book: Book::default(),
+            watch: Watch::default(),
+            began: Instant::now(),
+            faults_left: rng.random_range(0..=FAULTS_MAX),
+            rng,
+            faults: 0,
+            late: Vec::new(),
+            dead: Vec::new(),
+            stalled: None,
+            trace: Vec::new(),
+        };
+        let outcome = play.run().await.map_err(|breach| format!("seed {seed}: {breach}"));
+        let steps = play.book.step.load(Ordering::SeqCst);
+        let (faults, trace) = (play.faults, play.trace);
+        Played { steps, faults, trace, outcome }
+    }
+}
+
+/// What the schedule makes of something that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Answered,
+    CrashBefore,
+    CrashAfter,
+    ReplyLost,
+    /// Of calls of the provider only: an error now, done later.
+    Late,
+}
+
+struct Play<'a> {
+    redis: &'a mut Redis,
+    desk: Desk,
+    world: Simulated,
+    socket: PathBuf,
+    book: Book,
+    watch: Watch,
+    began: Instant,
+    rng: StdRng,
+    faults_left: u32,
+    faults: u64,
+    late: Vec<oneshot::Sender<()>>,
+    dead: Vec<usize>,
+    /// Gets no turn for a while, as if its machine stood still.
+    stalled: Option<usize>,
+    trace: Vec<String>,
+}
+
+impl Play<'_> {
+    async fn run(&mut self) -> Result<(), String> {
+        let replicas: Vec<_> = (0..REPLICAS).map(|actor| self.replica(actor)).collect();
+        let tasks = cast::set_out(&replicas, &mut self.rng);
+        for _ in 0..WILD_STEPS {
+            self.settle().await;
+            if self.are_done(&tasks) {
+                break;
+            }
+            self.step().await?;
+        }
+        self.book.over.store(true, Ordering::SeqCst);
+        for late in self.late.drain(..) {
+            let _ = late.send(());
+        }
+        self.calm(|play| play.are_done(&tasks)).await?;
+        (0..REPLICAS).for_each(|actor| self.desk.kill(actor));
+        self.watch.judge(&self.book.told.lock().expect("no panic"))?;
+        self.clear_up().await
+    }
+
+    fn replica(&self, actor: usize) -> Replica {
+        Replica::new(actor, &self.socket, &self.desk, &self.world, &self.book)
+    }
+
+    /// Whether all that can have finished.
+    fn are_done(&self, tasks: &[(usize, JoinHandle<()>)]) -> bool {
+        tasks.iter().all(|(actor, task)| self.dead.contains(actor) || task.is_finished())
+    }
+
+    /// Another replica takes over, with nobody left; then the dispatch ends.
+    async fn clear_up(&mut self) -> Result<(), String> {
+        self.book.over.store(false, Ordering::SeqCst);
+        let fresh = self.replica(REPLICAS);
+        tokio::spawn(fresh.clone().reap(9, Duration::from_secs(2)));
+        let patience = Duration::from_secs(20);
+        let mut asked = false;
+        for _ in 0..5 {
+            asked = asked || self.finish(fresh.clone().ask(Duration::from_secs(1), patience)).await?;
+        }
+        if !asked {
+            return Err("nobody gets an agent any more".to_owned());
+        }
+        self.finish(tokio::time::sleep(Duration::from_secs(12))).await?;
+        verdict::one_is_left(self.redis, &cast::look(&self.world).await)?;
+        for person in cast::look(&self.world).await.people {
+            self.world.person_leaves(ROOM, &person.sid);
+        }
+        if self.rng.random_bool(0.5) && !self.finish(fresh.end(Duration::ZERO)).await? {
+            return Err("it cannot be ended".to_owned());
+        }
+        // The time to live runs from the next look on.
+        self.finish(tokio::time::sleep(Duration::from_secs(8))).await?;
+        self.pass(TTL).await;
+        self.finish(tokio::time::sleep(Duration::from_secs(12))).await?;
+        verdict::nothing_is_left(self.redis, &cast::look(&self.world).await)
+    }
+
+    /// Lets all go on, without faults, until the future is done.
+    async fn finish<T: Send + 'static>(&mut self, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+        let task = tokio::spawn(work);
+        self.calm(|_| task.is_finished()).await?;
+        task.await.map_err(|error| error.to_string())
+    }
+
+    async fn calm(&mut self, is_done: impl Fn(&Self) -> bool) -> Result<(), String> {
+        for _ in 0..CALM_STEPS {
+            self.settle().await;
+            if is_done(self) {
+                return Ok(());
+            }
+            let mut held = self.desk.take_held();
+            if held.is_empty() {
+                self.pass(Duration::from_secs(1)).await;
+                continue;
+            }
+            let first = held.remove(0);
+            self.desk.put_back(held);
+            self.release(first, Turn::Answered);
+            self.check().await?;
+        }
+        Err("it does not come to rest".to_owned())
+    }
+
+    /// One thing happens: time passes, or something that waits gets its turn.
+    async fn step(&mut self) -> Result<(), String> {
+        if self.rng.random_bool(0.1) {
+            self.stalled = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..REPLICAS));
+        }
+        let (mut held, waiting): (Vec<_>, Vec<_>) =
+            self.desk.take_held().into_iter().partition(|held| Some(held.actor) != self.stalled);
+        let one = (!held.is_empty() && !self.rng.random_bool(0.1))
+            .then(|| held.swap_remove(self.rng.random_range(0..held.len())));
+        held.extend(waiting);
+        self.desk.put_back(held);
+        if let Some(one) = one {
+            let turn = self.turn(&one);
+            self.release(one, turn);
+        } else {
+            let passing = [100, 300, 1000, 2500, 6000][self.rng.random_range(0..5)];
+            self.pass(Duration::from_millis(passing)).await;
+        }
+        if !self.late.is_empty() && self.rng.random_bool(0.1) {
+            let _ = self.late.swap_remove(0).send(());
+            self.note("what came late is done");
+        }
+        self.check().await
+    }
+
+    fn turn(&mut self, held: &Held) -> Turn {
+        // What a creation leaves behind is what most of the protocol is about.
+        let risk = if held.name == "create" { 0.4 } else { 0.1 };
+        if self.faults_left == 0 || !self.rng.random_bool(risk) {
+            return Turn::Answered;
+        }
+        self.faults_left -= 1;
+        self.faults += 1;
+        let is_call = matches!(held.waits, Waits::Call(_));
+        let turns = [Turn::CrashBefore, Turn::CrashAfter, Turn::ReplyLost, Turn::Late];
+        turns[self.rng.random_range(0..if is_call { 4 } else { 3 })]
+    }
+
+    fn release(&mut self, held: Held, turn: Turn) {
+        let Held { actor, name, waits } = held;
+        self.note(&format!("{actor} {name}: {turn:?}"));
+        let crashes = matches!(turn, Turn::CrashBefore | Turn::CrashAfter);
+        match (waits, turn) {
+            (_, Turn::CrashBefore) => {}
+            (Waits::Command { words, slot, connection }, _) => {
+                let answer = Desk::carry_out(self.redis, &words, self.now_ms());
+                if turn != Turn::CrashAfter {
+                    let lost = turn == Turn::ReplyLost;
+                    let _ = connection.send(if lost { Reply::Close } else { Reply::Answer(slot, answer) });
+                }
+            }
+            (Waits::Call(sender), Turn::Late) => {
+                let (late, signal) = oneshot::channel();
+                self.late.push(late);
+                let _ = sender.send(Fate::Late(signal));
+            }
+            (Waits::Call(sender), Turn::Answered) => drop(sender.send(Fate::Answered)),
+            (Waits::Call(sender), _) => drop(sender.send(Fate::Unheard)),
+        }
+        self.desk.note();
+        if crashes {
+            self.dead.push(actor);
+            self.desk.kill(actor);
+        }
+    }
+
+    async fn pass(&mut self, time: Duration) {
+        self.note(&format!("{} ms pass", time.as_millis()));
+        tokio::time::advance(time).await;
+        self.desk.note();
+    }
+
+    fn note(&mut self, line: &str) {
+        let step = self.book.step.fetch_add(1, Ordering::SeqCst);
+        self.trace.push(format!("{step:4} {:7} ms  {line}", self.began.elapsed().as_millis()));
+    }
+
+    /// When everybody waits again: what must hold after every step.
+    async fn check(&mut self) -> Result<(), String> {
+        self.settle().await;
+        let step = self.book.step.load(Ordering::SeqCst);
+        let look = cast::look(&self.world).await;
+        self.watch.look(step, self.redis, &look)
+    }
+
+    fn now_ms(&self) -> u64 {
+        BEGIN_MS + u64::try_from(self.began.elapsed().as_millis()).expect("a time")
+    }
+
+    /// Waits until everybody waits for the desk, or for time.
+    async fn settle(&self) {
+        let (mut silent, mut events) = (0, self.desk.events());
+        while silent < SILENT_TURNS {
+            yield_now().await;
+            let now = self.desk.events();
+            silent = if now == events { silent + 1 } else { 0 };
+            events = now;
+        }
+    }
+}
