@@ -6,6 +6,8 @@ read_globals = {
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
   -- lua/prelude.lua, prepended to every script
   "clock", "next_token", "refuse", "read_hash", "sooner", "term_is_over",
+  -- lua/lock/shared.lua, prepended to those of locks
+  "lease_of", "outlive",
   -- lua/idempotency.lua, prepended to those that take an Idempotency-Key
   "replay", "take_up", "keep",
   -- lua/dispatch/habit.lua, prepended to the same

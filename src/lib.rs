@@ -12,6 +12,7 @@ pub mod http;
 pub mod id;
 pub mod idempotency;
 pub mod lifecycle;
+pub mod lock;
 pub mod name;
 pub mod provider;
 pub mod redis_url;

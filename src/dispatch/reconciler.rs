@@ -65,6 +65,7 @@ impl Core {
         if !known.is_empty() && !thorough {
             return Ok(0);
         }
+        // A look is at a room; which agent stands in the place says nothing yet.
         let in_room = Place { tenant, room, agent: Name::default_tenant() };
         let look = self
             .look(&in_room, true)

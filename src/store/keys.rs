@@ -9,8 +9,6 @@ use crate::name::Name;
 
 /// The one hash that describes the store: version, shards, store id.
 pub const SCHEMA: &str = "gr:schema";
-/// The hash of the elected leader: owner, term, end of its lease.
-pub const LEADER: &str = "gr:leader";
 
 /// What `redis-cli --scan --pattern` finds the dispatches of a room with, without knowing its shard.
 pub fn dispatch_pattern(room: &Name) -> String {
@@ -27,6 +25,11 @@ pub fn shard_of_room(tenant: &Name, room: &Name, shards: u16) -> u16 {
 /// The shard of what concerns a tenant as a whole.
 pub fn shard_of_tenant(tenant: &Name, shards: u16) -> Shard {
     Shard(shard_of(tenant.as_str().bytes(), shards))
+}
+
+/// The shard of a lock.
+pub fn shard_of_lock(tenant: &Name, name: &Name, shards: u16) -> Shard {
+    Shard(shard_of(tenant.as_str().bytes().chain([1]).chain(name.as_str().bytes()), shards))
 }
 
 fn shard_of(name: impl Iterator<Item = u8>, shards: u16) -> u16 {
@@ -77,6 +80,16 @@ impl Shard {
     /// Stream: transitions, written by the same script as the change.
     pub fn events(self) -> String {
         format!("{}events", self.prefix())
+    }
+
+    /// Hash: a lock: who has it, its token, the end of the lease.
+    pub fn lock(self, tenant: &Name, name: &Name) -> String {
+        format!("{}lock:{}:{}", self.prefix(), tenant.encoded(), name.encoded())
+    }
+
+    /// Hash: the lock of the elected leader, whose token is the term.
+    pub fn leader(self) -> String {
+        format!("{}leader", self.prefix())
     }
 
     /// Channel: names of places whose waiters should ask again.

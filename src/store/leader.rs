@@ -1,9 +1,12 @@
-//! The scripts of the leader's election.
+//! The leader's election: a lock whose token is the term.
 
 use std::time::Duration;
 
-use super::keys::{LEADER, Shard};
-use super::{Store, StoreError, script};
+use super::keys::Shard;
+use super::{Refusal, Store, StoreError, script};
+
+/// The shard that the leader's lock is in.
+const LEADER: Shard = Shard(0);
 
 /// How a campaign ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,17 +22,16 @@ pub struct Campaign {
 impl Store {
     /// Becomes leader where there is none; renews the lease of one that is.
     pub async fn campaign(&self, owner: &str, lease: Duration) -> Result<Campaign, StoreError> {
-        let now = self.inner.clock.argument();
-        let lease = lease.as_millis().to_string();
-        let args: [&[u8]; 3] = [now.as_bytes(), owner.as_bytes(), lease.as_bytes()];
-        let (leads, term, owner, _left_ms): (u8, u64, String, u64) =
-            self.call_and_wait(&script::LEADER_CAMPAIGN, &[LEADER], &args).await?;
-        Ok(Campaign { leads: leads == 1, term, owner })
+        let grant = self.take_lock(&LEADER.leader(), LEADER, owner, lease).await?;
+        Ok(Campaign { leads: grant.is_held, term: grant.token, owner: grant.owner })
     }
 
     /// Steps down.
     pub async fn resign(&self, owner: &str) -> Result<(), StoreError> {
-        self.call::<u8>(&script::LEADER_RESIGN, &[LEADER], &[owner.as_bytes()]).await.map(|_| ())
+        match self.give_lock(&LEADER.leader(), owner, None).await {
+            Ok(_) | Err(StoreError::Refused(Refusal::NotOwner)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the term to a shard: older leaders are refused there from now on.

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
+const LOCK: &str = include_str!("../../lua/lock/shared.lua");
 const ONCE: &str = include_str!("../../lua/idempotency.lua");
 const PRELUDE: &str = include_str!("../../lua/prelude.lua");
 const DISPATCH: &str = concat!(
@@ -107,8 +108,9 @@ scripts! {
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
     SHARD_FLOOR = "", "shard/floor.lua";
-    LEADER_CAMPAIGN = "", "leader/campaign.lua";
-    LEADER_RESIGN = "", "leader/resign.lua";
+    LOCK_ACQUIRE = LOCK, "lock/acquire.lua";
+    LOCK_RENEW = LOCK, "lock/renew.lua";
+    LOCK_RELEASE = LOCK, "lock/release.lua";
     LEADER_BEGIN = "", "leader/begin.lua";
     SCHEMA_CREATE = "", "schema/create.lua";
     SCHEMA_STEP = "", "schema/step.lua";

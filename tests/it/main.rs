@@ -21,6 +21,7 @@ mod life_ttl;
 mod life_webhooks;
 mod life_workers;
 mod limits;
+mod locks;
 mod provider;
 mod standin;
 mod standin_checks;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use greenroom::access::CallerId;
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
 use greenroom::name::Name;
-use greenroom::store::keys::shard_of_tenant;
+use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
 use greenroom::store::{Bounds, Commit, Record, StoreError};
 
 use crate::support::redis::on_cluster;
@@ -45,6 +45,7 @@ enum Act {
     Campaign,
     Resign,
     Begin,
+    Lock,
     Floor,
     Drain,
     TakeQuota,
@@ -55,7 +56,7 @@ enum Act {
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 33] = [
+const ACTS: [Act; 34] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -84,6 +85,7 @@ const ACTS: [Act; 33] = [
     Act::Campaign,
     Act::Resign,
     Act::Begin,
+    Act::Lock,
     Act::Floor,
     Act::Drain,
     Act::TakeQuota,
@@ -232,6 +234,7 @@ impl Act {
             Self::Campaign => store.campaign("a", 2 * CLAIM).await.map(drop),
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
+            Self::Lock => store.lock(&place.tenant, &place.agent, "ann", CLAIM).await.map(drop),
             Self::Floor => store.raise_token_floor(shard, u64::from(u32::MAX) << 12).await.map(drop),
             Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
@@ -264,11 +267,12 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         keys.metadata(),
         keys.left(),
         keys.tombstone("AD_1"),
-        "gr:leader".to_owned(),
+        Shard(0).leader(),
         keys.shard.api_key(scene.key_id()),
         keys.shard.index_api_keys(None),
         keys.shard.index_api_keys(Some(&acme)),
         of_tenant.draining(tenant),
+        shard_of_lock(tenant, &scene.place.agent, scene.store.shards()).lock(tenant, &scene.place.agent),
         of_tenant.quota(tenant),
         of_tenant.quota_of_agent(tenant, &scene.place.agent),
         of_tenant.limit(&CallerId::Settings),

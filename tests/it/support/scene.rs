@@ -297,7 +297,8 @@ impl Scene {
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
-                "apikey" | "dispatch" | "draining" | "people" | "shard" | "leader" | "schema" => ("hash", -1),
+                "lock" | "leader" => ("hash", 3_600 + 60),
+                "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
