@@ -58,7 +58,7 @@ async fn many_owners_take_turns_and_tokens_only_grow() {
         tasks.push(tokio::spawn(async move {
             let (tenant, name) = names();
             for turn in 0..10 {
-                let wait = Duration::from_secs(60);
+                let wait = Duration::from_mins(1);
                 // One that dies with the lock in its hands is followed when its lease is over.
                 let dies = turn == 5 && owner < 3;
                 let lease = if dies { Duration::from_millis(150) } else { Duration::from_secs(20) };
@@ -67,10 +67,10 @@ async fn many_owners_take_turns_and_tokens_only_grow() {
                 if dies {
                     continue;
                 }
-                let _alone = inside.try_lock().expect("nobody else is in");
+                let alone = inside.try_lock().expect("nobody else is in");
                 tokio::task::yield_now().await;
                 turns.lock().expect("turns").insert(held.token, owner);
-                drop(_alone);
+                drop(alone);
                 locks.release(&held).await.expect("it is held");
             }
         }));
@@ -96,7 +96,7 @@ async fn who_waits_is_told_who_has_it_and_is_woken_by_the_release() {
         let (locks, tenant, name) = (locks.clone(), tenant.clone(), name.clone());
         async move { locks.acquire(&tenant, &name, "bob", LEASE, Duration::from_secs(30)).await }
     });
-    locks.renew(&held, Duration::from_secs(600)).await.expect("it is held");
+    locks.renew(&held, Duration::from_mins(10)).await.expect("it is held");
     locks.release(&held).await.expect("it is held");
     let next = waiting.await.expect("no panic").expect("his turn");
     assert!(next.token > held.token);

@@ -10,6 +10,12 @@
 //! A seed goes through three parts: troubles under load; all mended, and people are to be served again; everybody
 //! gone, and nothing is to be left. The seed fixes schedule and load; what the processes make of it differs from
 //! run to run. `docs/testing.md` says how to run more of it.
+#![expect(
+    clippy::print_stdout,
+    clippy::redundant_closure_for_method_calls,
+    clippy::unchecked_time_subtraction,
+    reason = "it tells how each seed went; a view lives no longer than its closure; later is after earlier"
+)]
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

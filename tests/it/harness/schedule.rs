@@ -80,17 +80,26 @@ impl Trouble {
     /// held up cannot take back what it asked for, and a call that is carried out late makes one late.
     pub(crate) fn allows_overlap(self) -> bool {
         match self {
-            Self::ReplicaKilled(_) | Self::ReplicaStopped(_) => true,
-            Self::LeaderStopped | Self::LeaderKilledAtWork => true,
-            Self::ReplicaCutOff(_) | Self::ReplicaHanging(_) => true,
-            Self::RedisKilled(_) | Self::RedisStopped | Self::RedisSlow(_) => true,
             // An agent that is sent away stays until it hears of it; one whose report is not heard lives on.
-            Self::DoorClosed => true,
+            Self::DoorClosed
+            | Self::ReplicaKilled(_)
+            | Self::ReplicaStopped(_)
+            | Self::LeaderStopped
+            | Self::LeaderKilledAtWork
+            | Self::ReplicaCutOff(_)
+            | Self::ReplicaHanging(_)
+            | Self::RedisKilled(_)
+            | Self::RedisStopped
+            | Self::RedisSlow(_) => true,
             Self::Provider(_, failing) => {
                 matches!(failing, Failing::Slow(_) | Failing::SlowReply(_) | Failing::ReplyLost)
             }
-            Self::RedisFull | Self::ScriptsForgotten | Self::Fsync(_) => false,
-            Self::WorkerKilled | Self::AgentKilled | Self::Webhooks(_) => false,
+            Self::RedisFull
+            | Self::ScriptsForgotten
+            | Self::Fsync(_)
+            | Self::WorkerKilled
+            | Self::AgentKilled
+            | Self::Webhooks(_) => false,
         }
     }
 
