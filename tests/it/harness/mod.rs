@@ -45,7 +45,7 @@ mod schedule;
 mod watcher;
 
 /// How long it may take until all is well again, once everything is mended.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(30);
 
 #[test]
 fn replicas_keep_their_promises_under_faults() {
