@@ -50,10 +50,10 @@ async def test_beats_while_open(greenroom: Greenroom, job: Job) -> None:
     async with session() as followed:
         start(job.ctx, followed, end_job_when_closed=True, timing=BRISK)
         await followed.start(agent())
-        await greenroom.beats_to(4)
-        assert greenroom.states[:4] == ["open"] * 4
-        gaps = [b.at - a.at for a, b in zip(greenroom.beats, greenroom.beats[1:], strict=False)]
-        assert min(gaps) > BRISK.beat_s * 0.3
+        await greenroom.beats_to(8)
+        assert greenroom.states[:8] == ["open"] * 8
+        # Not as fast as it can; on a busy machine single beats may arrive in a heap.
+        assert greenroom.beats[7].at - greenroom.beats[0].at > BRISK.beat_s * 2
 
 
 async def test_busy_while_it_thinks_and_speaks(greenroom: Greenroom, job: Job) -> None:
