@@ -97,7 +97,7 @@ soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of
 harness: setup ## replicas under seeded faults: SEEDS=500 SECONDS=30 FIRST_SEED=1 AT_ONCE=4
 	GREENROOM_HARNESS_SEEDS=$(or $(SEEDS),500) GREENROOM_HARNESS_FIRST_SEED=$(or $(FIRST_SEED),1) \
 		GREENROOM_HARNESS_SECONDS=$(or $(filter-out 0,$(SECONDS)),30) GREENROOM_HARNESS_AT_ONCE=$(or $(AT_ONCE),4) \
-		cargo test --locked --test it -- --nocapture --exact harness::replicas_keep_their_promises_under_faults
+		cargo test --locked --profile harness --test it -- --nocapture --exact harness::replicas_keep_their_promises_under_faults
 
 planted-bugs: setup ## does the harness bite? Each planted bug must be caught
 	scripts/planted-bugs $(NAMES)
