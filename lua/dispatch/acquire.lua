@@ -20,8 +20,7 @@
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
 --   created (by this request, before) | reused | wait (claimed by another) | verify, create (claimed by the
 --   caller) | failed (held, with its error) |
---   absent (one would have to be made, and may not: nothing was changed) | seen (the same as reused, with
---   the values of reuse.lua in place of the dispatch)
+--   absent (one would have to be made, and may not: nothing was changed)
 -- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
 local d, flat = load(KEYS, true)

@@ -146,6 +146,12 @@ impl Dispatches {
     async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
         let (place, once) = (&request.place, request.once.as_ref());
         let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, self.provider.name());
+        // A request that is to be done once has its answer kept, by the script that decides all.
+        if once.is_none()
+            && let Some(record) = self.store.reuse(place, &rules).await?
+        {
+            return Ok((Verdict::Reused, record));
+        }
         rules.may_create = self.is_admitted(place);
         if let Some(answer) = self.store.acquire(place, &request.metadata, &rules, once).await? {
             return Ok(answer);

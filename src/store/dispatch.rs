@@ -91,6 +91,20 @@ impl Store {
         Ok((verdict, self.read(keys.name(), now, people, fields)?))
     }
 
+    /// The place's dispatch where it plainly is one to reuse. Where it is not, [`Self::acquire`] decides.
+    pub async fn reuse(&self, place: &Place, rules: &AcquireRules) -> Result<Option<Record>, StoreError> {
+        let keys = self.keys(place);
+        let keys = [keys.dispatch(), keys.people()];
+        let args = [self.inner.clock.argument(), ms(rules.liveness_window), ms(rules.believed)];
+        let args = args.each_ref().map(String::as_bytes);
+        let answer: Option<(u64, u64, redis::Value)> =
+            self.call(&script::DISPATCH_REUSE, &[&keys[0], &keys[1]], &args).await?;
+        let Some((now, people, values)) = answer else { return Ok(None) };
+        let record = Record::parse_reused(place, now, people, values)?;
+        self.see_token(record.dispatch.token);
+        Ok(Some(record))
+    }
+
     /// Asks for the place's dispatch: reuse, wait, or make it under a claim. `None` where one would
     /// have to be made, and may not.
     pub async fn acquire(
@@ -120,14 +134,9 @@ impl Store {
         ];
         let keys = self.keys(place);
         let more: Vec<String> = [keys.metadata()].into_iter().chain(once_key(&keys, once)).collect();
-        let (verdict, now, people, answer): (String, u64, u64, redis::Value) =
+        let (verdict, now, people, fields): (String, u64, u64, Fields) =
             self.call_place(&script::DISPATCH_ACQUIRE, &keys, &more, &args).await?;
         let verdict = match verdict.as_str() {
-            "seen" => {
-                let record = Record::parse_seen(place, now, people, answer)?;
-                self.see_token(record.dispatch.token);
-                return Ok(Some((Verdict::Reused, record)));
-            }
             "absent" => return Ok(None),
             "created" => Verdict::Created,
             "reused" => Verdict::Reused,
@@ -137,7 +146,6 @@ impl Store {
             "failed" => Verdict::Failed,
             other => return Err(StoreError::nonsense(format!("verdict {other}"))),
         };
-        let fields = redis::from_redis_value(answer).map_err(|error| StoreError::nonsense(error.to_string()))?;
         let record = Record { once: once.cloned(), ..self.read(keys.name(), now, people, fields)? };
         Ok(Some((verdict, record)))
     }

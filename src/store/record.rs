@@ -33,10 +33,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// The short answer of `dispatch/acquire`: the values of `lua/dispatch/reuse.lua`, in their order. What only
-    /// makers need to know is not among them.
-    pub(super) fn parse_seen(place: &Place, now_ms: u64, people: u64, answer: Value) -> Result<Self, StoreError> {
-        let nonsense = || StoreError::nonsense("a short answer of another form".to_owned());
+    /// The answer of `dispatch/reuse`: values in the order of its fields. What only makers need to know is not among
+    /// them.
+    pub(super) fn parse_reused(place: &Place, now_ms: u64, people: u64, answer: Value) -> Result<Self, StoreError> {
+        let nonsense = || StoreError::nonsense("an answer of reuse of another form".to_owned());
         let Value::Array(values) = answer else { return Err(nonsense()) };
         let mut values = values.into_iter().map(|value| match value {
             Value::BulkString(bytes) => String::from_utf8(bytes).ok(),

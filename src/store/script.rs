@@ -29,14 +29,9 @@ pub(super) struct Script {
 
 impl Script {
     fn new(shared: &str, body: &str) -> Self {
-        Self::with_shortcut("", shared, body)
-    }
-
-    /// One whose usual case is answered before all that it shares with others.
-    fn with_shortcut(shortcut: &str, shared: &str, body: &str) -> Self {
         let flags = body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(str::trim);
         let flags = flags.map(|flags| format!(" flags={flags}")).unwrap_or_default();
-        let source = format!("#!lua{flags}\n{shortcut}\n{PRELUDE}\n{shared}\n{body}");
+        let source = format!("#!lua{flags}\n{PRELUDE}\n{shared}\n{body}");
         let sha = redis::Script::new(&source).get_hash().to_owned();
         Self { source, sha }
     }
@@ -77,18 +72,14 @@ macro_rules! scripts {
 
         /// Every script: its file under `lua/`, and its source as Redis gets it.
         pub fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
-            let acquire = ("dispatch/acquire.lua", DISPATCH_ACQUIRE.source.as_str());
-            [acquire, $(($path, $name.source.as_str())),*].into_iter()
+            [$(($path, $name.source.as_str())),*].into_iter()
         }
     };
 }
 
-pub(super) static DISPATCH_ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
-    let shortcut = include_str!("../../lua/dispatch/reuse.lua");
-    Script::with_shortcut(shortcut, DISPATCH, include_str!("../../lua/dispatch/acquire.lua"))
-});
-
 scripts! {
+    DISPATCH_REUSE = "", "dispatch/reuse.lua";
+    DISPATCH_ACQUIRE = DISPATCH, "dispatch/acquire.lua";
     DISPATCH_COMMIT = DISPATCH, "dispatch/commit.lua";
     DISPATCH_FAIL = DISPATCH, "dispatch/fail.lua";
     DISPATCH_RENEW = DISPATCH, "dispatch/renew.lua";

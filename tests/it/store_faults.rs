@@ -20,6 +20,7 @@ enum Act {
     Create,
     CreateAnew,
     Reuse,
+    ReusePlain,
     Verify,
     Commit,
     Fail,
@@ -56,10 +57,11 @@ enum Act {
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 34] = [
+const ACTS: [Act; 35] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
+    Act::ReusePlain,
     Act::Verify,
     Act::Commit,
     Act::Fail,
@@ -149,7 +151,7 @@ impl Act {
             Self::CreateAnew => {
                 scene.report(made.dispatch.id, made.dispatch.token, SessionState::Closed).await.expect("a report");
             }
-            Self::Reuse => {
+            Self::Reuse | Self::ReusePlain => {
                 scene.left("PA_2").await;
                 scene.pass(Duration::from_secs(1));
             }
@@ -195,6 +197,7 @@ impl Act {
             Self::Create | Self::CreateAnew | Self::Reuse | Self::Verify => {
                 store.acquire(place, "metadata", &scene.acquire_rules(), None).await.map(drop)
             }
+            Self::ReusePlain => store.reuse(place, &scene.acquire_rules()).await.map(drop),
             Self::Commit => {
                 let id = store.new_id(place);
                 let commit = Commit {

@@ -74,8 +74,14 @@ impl World<'_> {
         let store = &self.scene.store;
         match op {
             Op::Acquire { agent } => {
-                let asked = store.acquire(&self.places[*agent], "", &self.scene.acquire_rules(), None).await;
-                if let Some((Verdict::Create | Verdict::Verify, record)) = allowed(asked)?.flatten() {
+                let (place, rules) = (&self.places[*agent], self.scene.acquire_rules());
+                let plain = allowed(store.reuse(place, &rules).await)?.flatten();
+                let asked = allowed(store.acquire(place, "", &rules, None).await)?.flatten();
+                if let Some(plain) = plain {
+                    let decided = asked.as_ref().map(|(verdict, record)| (*verdict, &record.dispatch));
+                    prop_assert_eq!(decided, Some((Verdict::Reused, &plain.dispatch)));
+                }
+                if let Some((Verdict::Create | Verdict::Verify, record)) = asked {
                     self.take(&record)?;
                 }
             }

@@ -166,7 +166,13 @@ impl Scene {
     }
 
     pub(crate) async fn acquire_by(&self, rules: &AcquireRules) -> (Verdict, Record) {
-        self.store.acquire(&self.place, "", rules, None).await.expect("an answer").expect("it may be made")
+        let plain = self.store.reuse(&self.place, rules).await.expect("an answer");
+        let answer = self.store.acquire(&self.place, "", rules, None).await.expect("an answer");
+        let (verdict, record) = answer.expect("it may be made");
+        if let Some(plain) = plain {
+            assert_eq!((verdict, &record.dispatch), (Verdict::Reused, &plain.dispatch), "both scripts judge alike");
+        }
+        (verdict, record)
     }
 
     pub(crate) async fn commit(&self, record: &Record, provider_id: &str) -> Result<Record, StoreError> {
