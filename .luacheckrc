@@ -20,7 +20,7 @@ read_globals = {
   -- lua/key/shared.lua, prepended to those that change API keys
   "REMEMBERED_SECONDS", "load_key", "add_key_event",
   -- lua/dispatch/rules.lua, after it
-  "PEOPLE_MAX", "LIST_LAG_MS", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
+  "PEOPLE_MAX", "LIST_LAG_MS", "was_away", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",
 }
 

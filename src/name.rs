@@ -4,6 +4,7 @@
 //! log line. Everything but letters, digits and `_ . @ -` is percent-encoded there, so no name
 //! can forge a key, a hash tag or a line, and a room called `stand-up` still reads `stand-up`.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// The longest name, in characters.
@@ -83,17 +84,20 @@ impl Name {
     }
 
     /// The name as it stands in Redis keys.
-    pub fn encoded(&self) -> String {
-        let mut out = String::with_capacity(self.0.len());
+    pub fn encoded(&self) -> Cow<'_, str> {
+        if self.0.bytes().all(stands_for_itself) {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut out = String::with_capacity(self.0.len() * 3);
         for byte in self.0.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'@' | b'-') {
+            if stands_for_itself(byte) {
                 out.push(char::from(byte));
             } else {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "%{byte:02X}");
             }
         }
-        out
+        Cow::Owned(out)
     }
 
     /// The name that was encoded; `None` where the text is no encoded name.
@@ -122,6 +126,10 @@ impl fmt::Display for Name {
 
 /// Control characters, line and paragraph separators, and the invisible marks that change the
 /// direction of text: what a log line or a terminal could be fooled with.
+fn stands_for_itself(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'@' | b'-')
+}
+
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')

@@ -60,7 +60,7 @@ fn answer() -> impl IntoResponse {
 
 async fn domain(url: String) -> Dispatches {
     Dispatches::new(
-        super::children::store(url).await,
+        super::children::store(url, greenroom::clock::Clock::Redis).await,
         Provider::Simulated(Simulated::new(&SimulatedOptions::default())),
         // Nobody looks after these dispatches: they count as starting for as long as this lasts.
         Settings { join_deadline: Duration::from_mins(10), ..Settings::default() },

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use greenroom::clock::Clock;
+use greenroom::store::keys::Shard;
 use greenroom::store::{Store, StoreOptions};
 
 /// The API key of the replicas.
@@ -151,6 +152,15 @@ impl Redis {
         self.info("used_cpu_user").await + self.info("used_cpu_sys").await
     }
 
+    /// The memory that the history of events has, in bytes.
+    pub(crate) async fn events(&self, shards: u16) -> f64 {
+        let mut bytes = 0.0;
+        for shard in (0..shards).map(Shard) {
+            bytes += self.run::<Option<f64>>(&["MEMORY", "USAGE", &shard.events()]).await.unwrap_or_default();
+        }
+        bytes
+    }
+
     /// The memory that it has in use, in bytes.
     pub(crate) async fn memory(&self) -> f64 {
         self.info("used_memory").await
@@ -158,13 +168,13 @@ impl Redis {
 }
 
 /// The store, as a replica has it.
-pub(crate) async fn store(url: String) -> Store {
+pub(crate) async fn store(url: String, clock: Clock) -> Store {
     let options = StoreOptions {
         url: url.into(),
         command_timeout: Duration::from_secs(2),
         shards: 32,
         wait_replicas: 0,
-        clock: Clock::Redis,
+        clock,
     };
     Store::connect(&options).await.expect("a store")
 }

@@ -6,90 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use greenroom::dispatch::Place;
-use greenroom::name::Name;
 use greenroom::store::keys::Shard;
-use greenroom::store::{AcquireRules, Commit, Store, Verdict};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::children::{AGENT, Child, Redis, body};
+use super::children::{Child, Redis, body};
 use super::load::{Connection, Told, micros, post};
 use super::table::{Row, Table};
 
 const CONNECTIONS: usize = 64;
 /// How long the thousand have still to live when they are told to end together.
 const TTL_SECONDS: u32 = 5;
-
-fn place(room: usize) -> Place {
-    Place {
-        tenant: Name::default_tenant(),
-        room: Name::room(format!("room-{room}")).expect("a name"),
-        agent: Name::strict(AGENT).expect("a name"),
-    }
-}
-
-fn rules() -> AcquireRules {
-    AcquireRules {
-        ttl_seconds: 300,
-        return_policy: "reported",
-        provider: "simulated",
-        liveness_window: Duration::from_mins(10),
-        believed: Duration::from_secs(5),
-        join_deadline: Duration::from_mins(10),
-        claim: Duration::from_secs(4),
-        age_seconds_max: None,
-        ttl_bounds: None,
-        may_create: true,
-        id: None,
-    }
-}
-
-/// Live dispatches of as many rooms, made without a provider.
-pub(crate) async fn make_live(store: &Store, rooms: usize) {
-    for room in 0..rooms {
-        let answer = store.acquire(&place(room), "", &rules(), None).await.expect("an answer");
-        let (verdict, record) = answer.expect("one may be made");
-        assert_eq!(verdict, Verdict::Create);
-        let commit = Commit {
-            id: record.dispatch.id,
-            provider_id: "AD_of-a-bench",
-            agent_token: record.dispatch.token,
-            adopted: false,
-            join_deadline: Duration::from_mins(10),
-            once: None,
-        };
-        store.commit(&place(room), record.dispatch.token, &commit).await.expect("a commit");
-    }
-}
-
-/// Calls the acquire script for so long, as many times at once.
-pub(crate) async fn acquire_at_once(store: &Store, at_once: usize, lasting: Duration) -> Told {
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for room in 0..at_once {
-        let store = store.clone();
-        tasks.spawn(async move {
-            let mut told = Told::new(Duration::ZERO);
-            let (place, rules) = (place(room), rules());
-            while began.elapsed() < lasting {
-                let asked = Instant::now();
-                let answer = store.acquire(&place, "", &rules, None).await.expect("an answer");
-                let (verdict, _) = answer.expect("one may be made");
-                assert_eq!(verdict, Verdict::Reused);
-                told.latencies.record(micros(asked)).expect("in range");
-            }
-            told
-        });
-    }
-    let mut all = Told::new(lasting);
-    while let Some(done) = tasks.join_next().await {
-        all.latencies.add(done.expect("no panic").latencies).expect("in range");
-    }
-    all.took = began.elapsed();
-    all
-}
 
 /// Makes `wanted`, weighs them, and has `ending` of them end together.
 pub(crate) async fn create_and_end(wanted: usize, ending: usize) {
@@ -108,10 +36,7 @@ pub(crate) async fn create_and_end(wanted: usize, ending: usize) {
     table.print();
 
     let grown = redis.memory().await - memory;
-    let mut events = 0.0;
-    for shard in 0..32 {
-        events += redis.run::<Option<f64>>(&["MEMORY", "USAGE", &Shard(shard).events()]).await.unwrap_or_default();
-    }
+    let events = redis.events(32).await;
     let number = f64::from(u32::try_from(wanted).unwrap_or(u32::MAX));
     println!("\n| memory of Redis per live dispatch, {wanted} made | bytes |\n|---|--:|");
     println!("| all (`used_memory`) | {:.0} |", grown / number);

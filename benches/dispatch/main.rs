@@ -2,7 +2,8 @@
 //!
 //! Replica, bare handler and redis-server are processes of their own, and the load comes from this
 //! one, all on the same machine. The provider is the replica's own simulation. `GREENROOM_BENCH_SECONDS`
-//! is how long each load lasts (3 without it). The table is Markdown, for `docs/performance.md`.
+//! is how long each load lasts (3 without it), `GREENROOM_BENCH_DISPATCHES` how many dispatches live in the
+//! end (100,000 without it). The tables are Markdown, for `docs/performance.md`.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -16,6 +17,7 @@ mod bare;
 mod children;
 mod dispatches;
 mod load;
+mod scale;
 mod table;
 
 use children::{Child, Redis};
@@ -29,6 +31,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const DISPATCHES: usize = 10_000;
 /// The dispatches that end together.
 const ENDING: usize = 1_000;
+/// The live dispatches among which scripts are measured; `GREENROOM_BENCH_DISPATCHES` is the last of them.
+const LIVE: usize = 100_000;
+const LIVE_NUMBERS: [usize; 2] = [10_000, 100_000];
 /// The share of the most that was reached at which latency is told.
 const EASY: f64 = 0.7;
 
@@ -37,23 +42,23 @@ async fn main() {
     if let Ok(listen) = std::env::var(bare::LISTEN) {
         return bare::serve(listen.parse().expect("an address")).await;
     }
-    let seconds = std::env::var("GREENROOM_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let lasting = Duration::from_secs(seconds);
+    let seconds = number("GREENROOM_BENCH_SECONDS", 3);
+    let lasting = Duration::from_secs(u64::try_from(seconds).expect("a small number"));
     println!(
         "\n{} cores, load from the same machine, {seconds} s a row\n",
         std::thread::available_parallelism().map_or(0, usize::from)
     );
 
     let mut table = Table::default();
-    for connections in [1, 64] {
+    for connections in [1, 64, 512] {
         let limit = bare_handler(connections, lasting).await;
-        let script = bare_script(connections, lasting).await;
+        let script = scale::reuse_alone(connections, lasting).await;
         let reuse = reuse(connections, None, lasting).await;
         let (most, reached) = (limit.per_second, reuse.per_second);
         table.push(limit.named(&format!("limit: bare handler, {}", plural(connections))));
-        table.push(script.named(&format!("limit: acquire script alone, {connections} at once")));
+        table.push(script.named(&format!("limit: script of reuse alone, {connections} at once")));
         table.push(reuse.compared_to(most).named(&format!("**reuse, {}**", plural(connections))));
-        if connections > 1 {
+        if connections == 64 {
             let easy = self::reuse(connections, Some(reached * EASY), lasting).await;
             table.push(easy.named("reuse, 64 connections, 70 % of that, open loop"));
             let [unlimited, domain] = reuse_without(connections, lasting).await;
@@ -63,6 +68,13 @@ async fn main() {
     }
     table.print();
     dispatches::create_and_end(DISPATCHES, ENDING).await;
+    let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);
+    let numbers: Vec<usize> = LIVE_NUMBERS.into_iter().filter(|&number| number < most).chain([most]).collect();
+    scale::grow(&numbers, lasting).await;
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn plural(connections: usize) -> String {
@@ -79,16 +91,6 @@ async fn bare_handler(connections: usize, lasting: Duration) -> Row {
     let before = bare.cpu();
     let told = load.run(Shape::Closed, lasting).await;
     Row::new(&told).replica_cpu(bare.cpu() - before, told.count())
-}
-
-/// The one call of the reuse path, with its keys and its answer read, from this process.
-async fn bare_script(at_once: usize, lasting: Duration) -> Row {
-    let redis = Redis::start().await;
-    let store = children::store(redis.url()).await;
-    dispatches::make_live(&store, at_once).await;
-    let before = redis.cpu().await;
-    let told = dispatches::acquire_at_once(&store, at_once, lasting).await;
-    Row::new(&told).redis_cpu(redis.cpu().await - before, told.count())
 }
 
 /// `POST /v1/dispatches` on live dispatches, a room to each connection.

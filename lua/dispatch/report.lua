@@ -38,7 +38,7 @@ if d.reported == 'closed' then
 else
   redis.call('ZADD', KEYS[4], now + tonumber(ARGV[5]), 'dispatch:' .. name)
   d.seen_alive_at, d.degraded = now, nil
-  if first then
+  if first or d.reason == 'agent_silent' then
     d.reason = 'agent_seen'
   end
 end

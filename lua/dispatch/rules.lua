@@ -1,8 +1,15 @@
 -- What the scripts of dispatches decide by; prepended after `shared.lua`. Nothing here writes to Redis,
 -- save the set of people, which is made what was seen.
 
--- Whether the last report of an agent still counts. After a break (nobody scanned this shard for
--- longer than a report is believed) it counts until the grace that the next scan gives is over.
+-- Whether the shard was not scanned for so long that its agents may not have been heard either. Half of what a
+-- report is believed: at the beginning of a break the last report is old already, by up to the other half.
+local function was_away(scanned_at, now, believed_ms)
+  scanned_at = tonumber(scanned_at) or 0
+  return now < scanned_at or (now - scanned_at) * 2 > tonumber(believed_ms)
+end
+
+-- Whether the last report of an agent still counts. After a break it counts until the grace that the next
+-- scan gives is over.
 local function is_believed(k, d, now, believed_ms)
   if not d.reported_at or d.reported == 'closed' or d.silent then
     return false
@@ -11,7 +18,7 @@ local function is_believed(k, d, now, believed_ms)
     return true
   end
   local shard = redis.call('HMGET', k[8], 'scanned_at', 'grace_until')
-  return now - (tonumber(shard[1]) or 0) > tonumber(believed_ms) or now < (tonumber(shard[2]) or 0)
+  return was_away(shard[1], now, believed_ms) or now < (tonumber(shard[2]) or 0)
 end
 
 -- Whether who comes back to the emptied room may be given the agent that stayed.

@@ -12,10 +12,10 @@ if term_is_over(KEYS[1], ARGV[3]) then
 end
 local now, believed = clock(ARGV[1]), tonumber(ARGV[5])
 local shard = redis.call('HMGET', KEYS[1], 'scanned_at', 'grace_until')
-local scanned_at, grace_until = tonumber(shard[1]) or 0, tonumber(shard[2]) or 0
+local grace_until = tonumber(shard[2]) or 0
 local due = load_due(KEYS[2], ARGV[2], now, ARGV[4])
 -- After a break nobody could report: everybody gets one full period.
-if now - scanned_at > believed or now < scanned_at then
+if was_away(shard[1], now, believed) then
   grace_until = now + believed
   redis.call('HSET', KEYS[1], 'grace_until', grace_until)
 end

@@ -201,7 +201,8 @@ const REASONS: [&str; 9] = [
 const FAILURES_ALERT: u32 = 3;
 
 fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
-    let (room, reason, tries) = (dispatch.place.room.encoded(), dispatch.reason.as_str(), dispatch.tries);
+    let room = &*dispatch.place.room.encoded();
+    let (reason, tries) = (dispatch.reason.as_str(), dispatch.tries);
     if tries == quick_tries + 1 {
         tracing::error!(alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
     } else {

@@ -2,6 +2,8 @@
 //!
 //! A shard is a hash tag (`{17}`), so that every script runs in one slot of a Cluster.
 
+use std::fmt;
+
 use crate::access::CallerId;
 use crate::dispatch::Place;
 use crate::id::{DispatchId, KeyId};
@@ -46,113 +48,119 @@ fn shard_of(name: impl Iterator<Item = u8>, shards: u16) -> u16 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard(pub u16);
 
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gr:{{{}}}:", self.0)
+    }
+}
+
 impl Shard {
     /// What every key of the shard begins with: `gr:{17}:`.
     pub fn prefix(self) -> String {
-        format!("gr:{{{}}}:", self.0)
+        self.to_string()
     }
 
     /// Hash: highest leader term seen, last scan of the heartbeats, schema version.
     pub fn shard(self) -> String {
-        format!("{}shard", self.prefix())
+        format!("{self}shard")
     }
 
     /// Sorted set: work at a provider, by when it is due.
     pub fn due_provider(self) -> String {
-        format!("{}due:provider", self.prefix())
+        format!("{self}due:provider")
     }
 
     /// Sorted set: heartbeats, by when they are missed.
     pub fn due_beat(self) -> String {
-        format!("{}due:beat", self.prefix())
+        format!("{self}due:beat")
     }
 
     /// Sorted set: decisions within Redis, by when they are due.
     pub fn due_store(self) -> String {
-        format!("{}due:store", self.prefix())
+        format!("{self}due:store")
     }
 
     /// Sorted set: a tenant's dispatches as `<room>:<agent>`, all with score 0, so by name.
     pub fn index_dispatches(self, tenant: &Name) -> String {
-        format!("{}index:{}:dispatches", self.prefix(), tenant.encoded())
+        format!("{self}index:{}:dispatches", tenant.encoded())
     }
 
     /// Stream: transitions, written by the same script as the change.
     pub fn events(self) -> String {
-        format!("{}events", self.prefix())
+        format!("{self}events")
     }
 
     /// Hash: a lock: who has it, its token, the end of the lease.
     pub fn lock(self, tenant: &Name, name: &Name) -> String {
-        format!("{}lock:{}:{}", self.prefix(), tenant.encoded(), name.encoded())
+        format!("{self}lock:{}:{}", tenant.encoded(), name.encoded())
     }
 
     /// Hash: the lock of the elected leader, whose token is the term.
     pub fn leader(self) -> String {
-        format!("{}leader", self.prefix())
+        format!("{self}leader")
     }
 
     /// Channel: names of places whose waiters should ask again.
     pub fn hints(self) -> String {
-        format!("{}hints", self.prefix())
+        format!("{self}hints")
     }
 
     /// String: `<tenant>:<room>:<agent>` of a dispatch id, or `ended` for an hour after its end.
     pub fn id(self, id: DispatchId) -> String {
-        format!("{}id:{id}", self.prefix())
+        format!("{self}id:{id}")
     }
 
     /// Hash: an API key, with the hash of its secret.
     pub fn api_key(self, id: KeyId) -> String {
-        format!("{}apikey:{id}", self.prefix())
+        format!("{self}apikey:{id}")
     }
 
     /// Hash, for two seconds: how much of what a caller may do in this second is lent to the replicas.
     pub fn limit(self, caller: &CallerId) -> String {
-        format!("{}limit:{caller}", self.prefix())
+        format!("{self}limit:{caller}")
     }
 
     /// Sorted set: the ids of API keys, all with score 0, so by age: of the tenant's, or of all.
     pub fn index_api_keys(self, tenant: Option<&Name>) -> String {
         match tenant {
-            Some(tenant) => format!("{}index:{}:apikeys", self.prefix(), tenant.encoded()),
-            None => format!("{}index:apikeys", self.prefix()),
+            Some(tenant) => format!("{self}index:{}:apikeys", tenant.encoded()),
+            None => format!("{self}index:apikeys"),
         }
     }
 
     /// Hash, for a day: what was answered to a request with an `Idempotency-Key`.
     pub fn once(self, record: &str) -> String {
-        format!("{}once:{record}", self.prefix())
+        format!("{self}once:{record}")
     }
 
     /// Hash: the tenant's agents that are drained, by since when.
     pub fn draining(self, tenant: &Name) -> String {
-        format!("{}draining:{}", self.prefix(), tenant.encoded())
+        format!("{self}draining:{}", tenant.encoded())
     }
 
     /// Sorted set: the tenant's dispatches that count in its bound, as `<room>:<agent>`, by when they were asked for.
     pub fn quota(self, tenant: &Name) -> String {
-        format!("{}quota:{}", self.prefix(), tenant.encoded())
+        format!("{self}quota:{}", tenant.encoded())
     }
 
     /// Sorted set: those of one agent.
     pub fn quota_of_agent(self, tenant: &Name, agent: &Name) -> String {
-        format!("{}quota:{}:{}", self.prefix(), tenant.encoded(), agent.encoded())
+        format!("{self}quota:{}:{}", tenant.encoded(), agent.encoded())
     }
 
     /// What `KEYS` would find all dispatches of a room with.
     pub fn dispatches(self, tenant: &Name, room: &Name) -> String {
-        format!("{}dispatch:{}:{}:*", self.prefix(), tenant.encoded(), room.encoded())
+        format!("{self}dispatch:{}:{}:*", tenant.encoded(), room.encoded())
     }
 
     /// Hash: the people of a room, by sid.
     pub fn people(self, tenant: &Name, room: &Name) -> String {
-        format!("{}people:{}:{}", self.prefix(), tenant.encoded(), room.encoded())
+        format!("{self}people:{}:{}", tenant.encoded(), room.encoded())
     }
 
     /// Sorted set: sids that left in the last ten minutes.
     pub fn left(self, tenant: &Name, room: &Name) -> String {
-        format!("{}left:{}:{}", self.prefix(), tenant.encoded(), room.encoded())
+        format!("{self}left:{}:{}", tenant.encoded(), room.encoded())
     }
 }
 
@@ -184,17 +192,17 @@ impl PlaceKeys {
 
     /// Hash: the dispatch.
     pub fn dispatch(&self) -> String {
-        format!("{}dispatch:{}", self.shard.prefix(), self.name)
+        format!("{}dispatch:{}", self.shard, self.name)
     }
 
     /// String: what is handed to a new agent; apart, so that the hash stays small and shows no secret.
     pub fn metadata(&self) -> String {
-        format!("{}metadata:{}", self.shard.prefix(), self.name)
+        format!("{}metadata:{}", self.shard, self.name)
     }
 
     /// Hash, for a week: how long people of the place stay away before they come back, where its time to live adapts.
     pub fn habit(&self) -> String {
-        format!("{}habit:{}", self.shard.prefix(), self.name)
+        format!("{}habit:{}", self.shard, self.name)
     }
 
     /// Sorted set: sids that left in the last ten minutes.
@@ -209,7 +217,7 @@ impl PlaceKeys {
 
     /// String, for an hour: this dispatch of the provider is being deleted, or was.
     pub fn tombstone(&self, provider_id: &str) -> String {
-        format!("{}tombstone:{}:{}:{provider_id}", self.shard.prefix(), self.tenant.encoded(), self.room.encoded())
+        format!("{}tombstone:{}:{}:{provider_id}", self.shard, self.tenant.encoded(), self.room.encoded())
     }
 
     /// The eight keys that the scripts of a place take first, in the order of `lua/dispatch/shared.lua`.

@@ -28,7 +28,7 @@ impl Store {
         };
         // `;` is the character after `:`.
         let upper = room.map_or_else(|| "+".to_owned(), |room| format!("({room};"));
-        let args = [shard.prefix(), tenant.encoded(), lower, upper, limit.to_string()];
+        let args = [shard.prefix(), tenant.encoded().into_owned(), lower, upper, limit.to_string()];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let raw: Vec<(String, u64, Fields)> =
             self.call(&script::DISPATCH_PAGE, &[&shard.index_dispatches(tenant)], &args).await?;
@@ -60,8 +60,8 @@ impl Store {
         let args = [
             self.inner.clock.argument(),
             shard.prefix(),
-            tenant.encoded(),
-            room.encoded(),
+            tenant.encoded().into_owned(),
+            room.encoded().into_owned(),
             kind.to_owned(),
             sid.to_owned(),
             joined_at.max(0).to_string(),
@@ -81,7 +81,10 @@ impl Store {
         let (tenant, room) = (tenant.encoded(), room.encoded());
         let mut steps: Vec<Step> = raw
             .into_iter()
-            .filter(|(_, fields)| fields.get("tenant") == Some(&tenant) && fields.get("room") == Some(&room))
+            .filter(|(_, fields)| {
+                let is = |field: &str, name: &str| fields.get(field).is_some_and(|value| value == name);
+                is("tenant", &tenant) && is("room", &room)
+            })
             .map(|(event_id, mut fields)| {
                 let mut take = |field: &str| fields.remove(field).unwrap_or_default();
                 Step {

@@ -179,8 +179,8 @@ impl Act {
             }
             Self::ReapBeat => {
                 scene.report(made.dispatch.id, made.dispatch.token, SessionState::Open).await.expect("a report");
-                for _ in 0..3 {
-                    scene.pass(Duration::from_secs(3));
+                for _ in 0..4 {
+                    scene.pass(Duration::from_secs(2));
                     scene.store.reap_beat(scene.keys().shard, TERM, 0, BELIEVED).await.expect("a scan");
                 }
             }

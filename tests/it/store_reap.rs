@@ -92,7 +92,31 @@ async fn an_agent_that_fell_silent_is_found_but_not_after_a_break() {
     // It was only slow: it speaks again, and counts again.
     scene.report(made.dispatch.id, made.dispatch.token, SessionState::Open).await.expect("a report");
     assert_eq!(scene.field("silent").await, None);
+    assert_eq!(scene.field("reason").await.as_deref(), Some("agent_seen"), "and is not told as silent");
     scene.check_keys().await;
+}
+
+#[tokio::test]
+async fn a_report_that_was_old_when_a_break_began_counts_until_the_grace_is_over() {
+    let scene = Scene::open().await;
+    let made = scene.make("AD_1").await;
+    scene.scan_beats().await;
+    scene.pass(Duration::from_secs(6));
+    scene.scan_beats().await;
+    scene.report(made.dispatch.id, made.dispatch.token, SessionState::Open).await.expect("a report");
+    for _ in 0..20 {
+        scene.pass(Duration::from_millis(100));
+        scene.scan_beats().await;
+    }
+    // Redis is away, for less than a report is believed.
+    scene.pass(Duration::from_millis(3500));
+    assert_eq!(scene.acquire().await.0, Verdict::Reused, "it could not be heard");
+    for _ in 0..49 {
+        assert_eq!(scene.scan_beats().await, 0);
+        scene.pass(Duration::from_millis(100));
+    }
+    scene.pass(Duration::from_millis(100));
+    assert_eq!(scene.scan_beats().await, 1);
 }
 
 #[tokio::test]

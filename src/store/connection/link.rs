@@ -221,7 +221,8 @@ impl Link {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(self.command_timeout))
+            // Each call has a time-out of ours, which covers the way in as well.
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(1024);
         let manager = deadpool_redis::Manager::new_with_config(endpoint.clone(), config).map_err(text)?;
         let pool = deadpool_redis::Pool::builder(manager).max_size(1).build().map_err(text)?;

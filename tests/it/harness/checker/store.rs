@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::{Record, Violation};
-use crate::harness::history::Sample;
+use crate::harness::history::{Event, Sample};
 use crate::harness::rig::{BELIEVED, CLAIM};
 use crate::harness::schedule::Trouble;
 
@@ -87,15 +87,22 @@ fn times_are_of_redis(record: &Record) -> Vec<Violation> {
     found
 }
 
-/// Invariant 15: after Redis was away for longer than a report is believed, every agent gets a full period.
+/// Invariant 15: after Redis was away for longer than half of what a report is believed, every agent gets a full
+/// period.
 fn grace_is_kept(record: &Record) -> Vec<Violation> {
     let mut found = Vec::new();
     let (windows, events) = (record.history.windows.all(), record.history.events.all());
+    // Where the reason is an old one, the agent was found silent before.
+    let mut reasons = HashMap::new();
+    let is_new = |event: &&Event| {
+        let before = reasons.insert(event.field("id").to_owned(), event.field("reason").to_owned());
+        event.field("reason") == "agent_silent" && before.as_deref() != Some("agent_silent")
+    };
+    let silent: Vec<_> = events.iter().filter(is_new).collect();
     let away = windows.iter().filter(|window| window.trouble.is_redis_away());
-    for window in away.filter(|window| window.to - window.from > BELIEVED + Duration::from_millis(500)) {
+    for window in away.filter(|window| window.to - window.from > BELIEVED / 2 + Duration::from_millis(500)) {
         let grace = window.to..window.to + BELIEVED.saturating_sub(Duration::from_millis(200));
-        let silent = events.iter().filter(|event| event.field("reason") == "agent_silent");
-        for event in silent.filter(|event| grace.contains(&event.at)) {
+        for event in silent.iter().filter(|event| grace.contains(&event.at)) {
             found.push(Violation {
                 promise: "after a break every agent that reports gets a full period of grace",
                 room: event.field("room").to_owned(),
