@@ -169,12 +169,7 @@ impl Redis {
 
 /// The store, as a replica has it.
 pub(crate) async fn store(url: String, clock: Clock) -> Store {
-    let options = StoreOptions {
-        url: url.into(),
-        command_timeout: Duration::from_secs(2),
-        shards: 32,
-        wait_replicas: 0,
-        clock,
-    };
+    let options =
+        StoreOptions { url: url.into(), command_timeout: Duration::from_secs(2), shards: 32, wait_replicas: 0, clock };
     Store::connect(&options).await.expect("a store")
 }

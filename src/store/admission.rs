@@ -66,7 +66,13 @@ impl Store {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let body = once.map(|once| once.body.clone()).unwrap_or_default();
         let drains = if drains { "1" } else { "0" };
-        let args = [self.inner.clock.argument(), tenant.encoded().into_owned(), agent.encoded().into_owned(), drains.to_owned(), body];
+        let args = [
+            self.inner.clock.argument(),
+            tenant.encoded().into_owned(),
+            agent.encoded().into_owned(),
+            drains.to_owned(),
+            body,
+        ];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let (since,): (String,) = self.call(&script::AGENT_DRAIN, &keys, &args).await?;
         Ok(since.parse().ok())

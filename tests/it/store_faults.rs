@@ -11,7 +11,8 @@ use greenroom::name::Name;
 use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
 use greenroom::store::{Bounds, Commit, Record, StoreError};
 
-use crate::support::redis::on_cluster;
+use crate::support::eventually;
+use crate::support::redis::{TestRedis, on_cluster};
 use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
 
 /// One call of a script that changes something, in the state in which it does.
@@ -343,4 +344,28 @@ async fn a_replica_and_a_master_without_replicas_take_no_writes() {
             (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]);
         refused_whole(&scene, act, &fault, &heal, false).await;
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writes_and_no_reads_and_heals_by_itself() {
+    if on_cluster() {
+        return;
+    }
+    let scene = Scene::on(TestRedis::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]).await).await;
+    let made = scene.make("AD_1").await;
+    let touch = async || scene.store.touch(&scene.place, made.dispatch.id, None).await;
+    scene.redis.servers()[0].fill_disk(true);
+    eventually("writes are refused", async || match touch().await {
+        Ok(_) => None,
+        Err(StoreError::Unavailable { detail }) => {
+            assert!(detail.contains("MISCONF"), "{detail}");
+            Some(())
+        }
+        Err(error) => panic!("{error}"),
+    })
+    .await;
+    let read = scene.store.dispatch(&scene.place).await.expect("reads are served");
+    assert_eq!(read.map(|dispatch| dispatch.id), Some(made.dispatch.id));
+    scene.redis.servers()[0].fill_disk(false);
+    eventually("writes are taken again", async || touch().await.ok()).await;
 }

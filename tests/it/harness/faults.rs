@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::history::{History, Recovery, Window};
 use super::proxy::Way;
-use super::rig::Rig;
+use super::rig::{Keeper, Rig};
 use super::schedule::{Loss, Schedule, Step, Trouble};
 use crate::standin::{Fault, Method, Mischief};
 use crate::support::client::Client;
@@ -47,6 +47,17 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
             rig.replicas[leader].stays_down.store(false, Ordering::SeqCst);
             rig.is_ready(leader, Duration::from_secs(10)).await;
         }
+        Trouble::AllKilledAtWork => {
+            rig.livekit.faults().set(Method::CreateDispatch, Fault::slow(Duration::from_millis(400)));
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            rig.replicas.iter().for_each(Keeper::kill);
+            rig.livekit.faults().clear(Method::CreateDispatch);
+            wait().await;
+            for (n, replica) in rig.replicas.iter().enumerate() {
+                replica.stays_down.store(false, Ordering::SeqCst);
+                rig.is_ready(n, Duration::from_secs(10)).await;
+            }
+        }
         Trouble::ReplicaStopped(n) => stop(rig, n, step.lasts).await,
         Trouble::LeaderStopped => {
             let leader = rig.leader().await.unwrap_or_default();
@@ -67,6 +78,15 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
             rig.redis.lock().await.run::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
             wait().await;
             rig.redis.lock().await.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+        }
+        Trouble::DiskFull => {
+            let redis = rig.redis.lock().await;
+            // With `always`, Redis ends when it cannot write: that is the trouble of a Redis that was killed.
+            redis.run::<()>(&["CONFIG", "SET", "appendfsync", "everysec"]).await;
+            redis.servers()[0].fill_disk(true);
+            wait().await;
+            redis.servers()[0].fill_disk(false);
+            time_recovery(rig, history);
         }
         Trouble::ScriptsForgotten => {
             let over = tokio::time::Instant::now() + step.lasts;

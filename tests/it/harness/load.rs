@@ -1,7 +1,7 @@
 //! Callers of several rooms, and people who come and go.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -16,6 +16,7 @@ use super::rig::{AGENTS, Rig};
 use super::schedule::REPLICAS;
 use crate::standin::Kind;
 use crate::support::client::Client;
+use crate::support::size_of_test;
 use crate::support::stage::KEY;
 
 /// The room in which one person is there all the time, and whose dispatch nobody ends.
@@ -24,13 +25,27 @@ pub(crate) const STAYS: &str = "stays";
 const COME_AND_GO: [&str; 4] = ["come-and-go-0", "come-and-go-1", "come-and-go-2", "pair"];
 /// A room that nobody enters.
 const EMPTY: &str = "empty";
-/// How many call at once.
-const CALLERS: u64 = 12;
+/// A room in which people come and go, for so many callers.
+const CALLERS_A_ROOM: usize = 4;
+
+/// How many call at once, five to fifty times a second each: `GREENROOM_HARNESS_CALLERS`.
+fn callers() -> usize {
+    size_of_test("GREENROOM_HARNESS_CALLERS", 12)
+}
+
+/// The rooms in which people come and go: those that there always are, and one more for every few callers more.
+fn come_and_go_rooms() -> Vec<&'static str> {
+    static CROWD: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let more = (callers() / CALLERS_A_ROOM).saturating_sub(COME_AND_GO.len());
+        (0..more).map(|n| format!("crowd-{n}")).collect()
+    });
+    COME_AND_GO.into_iter().chain(CROWD.iter().map(String::as_str)).collect()
+}
 
 /// Every place that is asked for.
 pub(crate) fn places() -> Vec<(&'static str, &'static str)> {
     let mut places = vec![(STAYS, AGENTS[0]), (EMPTY, AGENTS[0]), ("pair", AGENTS[1])];
-    places.extend(COME_AND_GO.map(|room| (room, AGENTS[0])));
+    places.extend(come_and_go_rooms().into_iter().map(|room| (room, AGENTS[0])));
     places
 }
 
@@ -49,7 +64,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         rig.livekit.person_joins(STAYS, "ann", Kind::Standard);
         let ids = Arc::default();
-        for n in 0..CALLERS {
+        for n in 0..u64::try_from(callers()).expect("a small number") {
             let caller = Caller {
                 rig: Arc::clone(rig),
                 history: Arc::clone(history),
@@ -61,7 +76,7 @@ impl Load {
             };
             tasks.spawn(caller.run(over.clone()));
         }
-        for (n, room) in (0..).zip(COME_AND_GO) {
+        for (n, room) in (0..).zip(come_and_go_rooms()) {
             let dice = StdRng::seed_from_u64(seed ^ (n + 1) << 48);
             tasks.spawn(come_and_go(Arc::clone(rig), room, dice, settled.clone()));
         }
@@ -114,12 +129,12 @@ struct Caller {
 
 impl Caller {
     async fn run(mut self, over: CancellationToken) {
+        let places = places();
         for n in 0.. {
             let pause = Duration::from_millis(self.dice.random_range(20..200));
             if over.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
-            let places = places();
             let (room, agent) = places[self.dice.random_range(0..places.len())];
             let what = self.dice.random_range(0..100);
             match what {

@@ -40,6 +40,8 @@ pub(crate) enum Failing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     ReplicaKilled(usize),
+    /// All of them at once, while dispatches are made, which is slow for that.
+    AllKilledAtWork,
     ReplicaStopped(usize),
     LeaderStopped,
     /// Killed amid its calls to the provider, which are slow for that.
@@ -50,6 +52,7 @@ pub(crate) enum Trouble {
     RedisStopped,
     RedisSlow(u64),
     RedisFull,
+    DiskFull,
     ScriptsForgotten,
     Fsync(&'static str),
     Provider(Method, Failing),
@@ -83,6 +86,7 @@ impl Trouble {
             // An agent that is sent away stays until it hears of it; one whose report is not heard lives on.
             Self::DoorClosed
             | Self::ReplicaKilled(_)
+            | Self::AllKilledAtWork
             | Self::ReplicaStopped(_)
             | Self::LeaderStopped
             | Self::LeaderKilledAtWork
@@ -95,6 +99,7 @@ impl Trouble {
                 matches!(failing, Failing::Slow(_) | Failing::SlowReply(_) | Failing::ReplyLost)
             }
             Self::RedisFull
+            | Self::DiskFull
             | Self::ScriptsForgotten
             | Self::Fsync(_)
             | Self::WorkerKilled
@@ -183,7 +188,7 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
 
 fn of_machines(dice: &mut StdRng) -> Trouble {
     let replica = dice.random_range(0..REPLICAS);
-    match dice.random_range(0..16) {
+    match dice.random_range(0..18) {
         0 | 1 => Trouble::ReplicaKilled(replica),
         2 => Trouble::ReplicaStopped(replica),
         3 => Trouble::LeaderStopped,
@@ -197,6 +202,8 @@ fn of_machines(dice: &mut StdRng) -> Trouble {
         11 => Trouble::RedisFull,
         12 => Trouble::ScriptsForgotten,
         13 | 14 => Trouble::LeaderKilledAtWork,
+        15 => Trouble::AllKilledAtWork,
+        16 => Trouble::DiskFull,
         _ => Trouble::Fsync(pick(dice, &["always", "everysec", "no"])),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Scene {
     pub(crate) place: Place,
     pub(crate) policy: &'static str,
     now_ms: Arc<AtomicU64>,
-    redis: TestRedis,
+    pub(crate) redis: TestRedis,
 }
 
 /// What a look shows; by default no room at all.
@@ -78,7 +78,10 @@ pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Refu
 
 impl Scene {
     pub(crate) async fn open() -> Self {
-        let redis = TestRedis::start().await;
+        Self::on(TestRedis::start().await).await
+    }
+
+    pub(crate) async fn on(redis: TestRedis) -> Self {
         let now_ms = Arc::new(AtomicU64::new(BEGIN_MS));
         let store = redis.store_at(&now_ms).await;
         let place = Place {

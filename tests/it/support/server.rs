@@ -138,6 +138,17 @@ impl Server {
         assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
     }
 
+    /// As if its disk were full: the files to which it appends can grow no further; or they can again.
+    pub(crate) fn fill_disk(&self, full: bool) {
+        let files = std::fs::read_dir(self.dir().join("appendonlydir")).into_iter().flatten().flatten();
+        let most = files.filter_map(|file| Some(file.metadata().ok()?.len())).max().unwrap_or_default();
+        let limit = if full { most.to_string() } else { "unlimited".to_owned() };
+        let pid = self.child.id().to_string();
+        // The soft limit alone, so that it can be lifted again.
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit");
+    }
+
     /// Sends a command over a connection that is kept; a new one where it was closed, as Sentinels do.
     pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self.query_once(cmd).await {
@@ -169,8 +180,11 @@ impl Server {
     }
 }
 
+// A file that can grow no further is then an error to it, as on a full disk, and no signal.
 fn child(args: &[String]) -> Child {
-    Command::new(program())
+    Command::new("env")
+        .arg("--ignore-signal=XFSZ")
+        .arg(program())
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

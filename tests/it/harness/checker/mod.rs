@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{History, Outcome};
+use super::history::{Call, History, Outcome, Verb};
 use super::schedule::Schedule;
 use crate::standin::Happening;
 use timeline::Timeline;
@@ -80,11 +80,15 @@ pub(crate) fn figures(record: &Record) -> String {
     let ok = count(|outcome| matches!(outcome, Outcome::Ok { .. }));
     let unknown = count(|outcome| matches!(outcome, Outcome::Unknown));
     let failed = calls.len() - ok - unknown;
+    let changes =
+        |call: &&Call| !matches!(call.verb, Verb::List | Verb::Get | Verb::Nonsense) && call.returned < record.mended;
+    let changing =
+        calls.iter().filter(changes).count() * 1000 / usize::try_from(record.mended.as_millis()).unwrap_or(1).max(1);
     let well = record.well.as_ref().map_or("never".to_owned(), |at| format!("{:?}", at.saturating_sub(record.mended)));
     let recoveries: Vec<_> = record.history.recoveries.all().iter().map(|one| one.took.as_millis()).collect();
     let overlaps: Vec<_> = Timeline::of(record).overlaps().iter().map(|one| (one.to - one.from).as_millis()).collect();
     format!(
-        "{} troubles; calls {ok} ok, {failed} refused, {unknown} unknown; all served {well} after the last was mended, \
+        "{} troubles; calls {ok} ok, {failed} refused, {unknown} unknown ({changing} changing a second); all served {well} after the last was mended, \
          nothing left {:?} after all left; served {recoveries:?} ms after Redis was back; overlaps {overlaps:?} ms",
         record.schedule.troubles().count(),
         record.cleaned.saturating_sub(record.emptied),

@@ -95,7 +95,8 @@ fn grace_is_kept(record: &Record) -> Vec<Violation> {
     // Where the reason is an old one, the agent was found silent before.
     let mut reasons = HashMap::new();
     let is_new = |event: &&Event| {
-        let before = reasons.insert(event.field("id").to_owned(), event.field("reason").to_owned());
+        let place = (event.field("room").to_owned(), event.field("agent").to_owned());
+        let before = reasons.insert(place, event.field("reason").to_owned());
         event.field("reason") == "agent_silent" && before.as_deref() != Some("agent_silent")
     };
     let silent: Vec<_> = events.iter().filter(is_new).collect();
