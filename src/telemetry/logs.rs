@@ -95,7 +95,7 @@ fn tick_until(stopped: &mpsc::Receiver<Infallible>, limit: &LogLimit, memory_byt
             break;
         }
         limit.tick();
-        if ticks % MEMORY_TICKS == 0 {
+        if ticks.is_multiple_of(MEMORY_TICKS) {
             process::warn_of_memory(memory_bytes_max);
         }
     }

@@ -56,8 +56,8 @@ impl Rule {
         if meta.target() == FOREIGN {
             return Self { kept: false, fold: None };
         }
-        let marks = meta.fields().iter().filter_map(|field| field.name().strip_prefix(MARK));
-        let known = marks.filter_map(|mark| MARKS.iter().find(|(name, _)| *name == mark)).next();
+        let mut marks = meta.fields().iter().filter_map(|field| field.name().strip_prefix(MARK));
+        let known = marks.find_map(|mark| MARKS.iter().find(|(name, _)| *name == mark));
         known.map_or(UNMARKED, |(_, rule)| *rule)
     }
 }

@@ -1,14 +1,10 @@
 //! The limiter's tests: on the log as it is, with a time that is handed in.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Barrier;
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
-use proptest::prelude::*;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::dispatcher::with_default;
@@ -17,6 +13,15 @@ use tracing::field::Empty;
 use super::*;
 use crate::config::{Config, Log, LogFormat};
 use crate::telemetry::logs::{OneLine, dispatch};
+
+/// Not folded, and not kept.
+macro_rules! plain {
+    ($level:ident, $($line:tt)+) => { tracing::$level!(target: "log", $($line)+) };
+}
+
+mod budgets;
+mod folding;
+mod nesting;
 
 const BUDGET: u32 = 400;
 const MILLISECOND: u64 = SECOND / 1000;
@@ -96,24 +101,40 @@ impl Desk {
     }
 }
 
-/// Not folded, and not kept.
-macro_rules! plain {
-    ($level:ident, $($line:tt)+) => { tracing::$level!(target: "log", $($line)+) };
-}
-
 /// What a thread logs within 10 ms: 63 lines; the first thread has the one error.
 fn flood(thread: usize, emitted: &[AtomicU64; 5]) {
-    let count = |level: usize| emitted[level].fetch_add(1, Ordering::SeqCst);
     for line in 0..63_u64 {
-        match line % 7 {
-            0 if line == 0 && thread == 0 => drop((plain!(error, line, "an error"), count(0))),
-            0 | 1 => drop((plain!(warn, line, "a warning"), count(1))),
-            2 => drop((tracing::warn!(line, "a warning that repeats"), count(1))),
-            3 => drop((tracing::info!(line.kept = Empty, room = line, "dispatch made"), count(2))),
-            4 => drop((tracing::info!(line.sampled = Empty, status = line % 3, "answered"), count(2))),
-            5 => drop((plain!(debug, line, "a detail"), count(3))),
-            _ => drop((tracing::trace!(line, "a small detail"), count(4))),
-        }
+        let level = match line % 7 {
+            0 if line == 0 && thread == 0 => {
+                plain!(error, line, "an error");
+                0
+            }
+            0 | 1 => {
+                plain!(warn, line, "a warning");
+                1
+            }
+            2 => {
+                tracing::warn!(line, "a warning that repeats");
+                1
+            }
+            3 => {
+                tracing::info!(line.kept = Empty, room = line, "dispatch made");
+                2
+            }
+            4 => {
+                tracing::info!(line.sampled = Empty, status = line % 3, "answered");
+                2
+            }
+            5 => {
+                plain!(debug, line, "a detail");
+                3
+            }
+            _ => {
+                tracing::trace!(line, "a small detail");
+                4
+            }
+        };
+        emitted[level].fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -173,229 +194,6 @@ fn module() -> &'static str {
 }
 
 #[test]
-fn no_second_is_above_the_budget_by_the_clock_of_the_machine() {
-    let lines = Arc::new(AtomicU64::new(0));
-    struct Counting(Arc<AtomicU64>);
-    impl Write for Counting {
-        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(line.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let (limit, counted) = (LogLimit::new(BUDGET, true), Arc::clone(&lines));
-    let writer = move || OneLine(Counting(Arc::clone(&counted)));
-    let dispatch = dispatch(&settings("trace", LogFormat::Text), limit.clone(), writer);
-    let (start, emitted) = (Instant::now(), <[AtomicU64; 5]>::default());
-    thread::scope(|scope| {
-        for thread in 0..16 {
-            let (dispatch, emitted) = (&dispatch, &emitted);
-            scope.spawn(move || {
-                with_default(dispatch, || {
-                    while start.elapsed() < Duration::from_secs(2) {
-                        flood(thread, emitted);
-                    }
-                });
-            });
-        }
-    });
-    let (written, seconds) = (lines.load(Ordering::SeqCst), start.elapsed().as_secs() + 1);
-    assert!(written <= u64::from(BUDGET) * seconds, "{written} lines in {seconds} s");
-    assert!(written > u64::from(BUDGET), "{written} lines");
-    let counts = limit.counts();
-    let all = counts.written.iter().chain(&counts.folded).chain(&counts.dropped).sum::<u64>();
-    assert_eq!(all, emitted.into_iter().map(AtomicU64::into_inner).sum::<u64>());
-    assert_eq!(written, counts.written.iter().sum::<u64>());
-}
-
-proptest! {
-    #[test]
-    fn no_second_is_above_the_budget_wherever_it_begins(
-        calls in prop::collection::vec((0_u64..200 * MILLISECOND, 0..4_usize, prop::bool::ANY), 1..400),
-    ) {
-        const LINES: u32 = 20;
-        let budget = Budget::new(LINES);
-        let (mut now, mut admitted) = (0, Vec::new());
-        for (pause, level, is_kept) in calls {
-            now += pause / 4;
-            let level = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG][level];
-            let rank = if is_kept { Rank::kept(level) } else { Rank::ordinary(level) };
-            let counted = admitted.iter().filter(|(time, _)| now - time < SECOND).count();
-            if budget.admits(rank, now) {
-                admitted.push((now, level));
-            } else if level == Level::ERROR {
-                prop_assert!(counted >= 19, "an error was dropped beside {counted} lines");
-            }
-        }
-        for (at, (time, _)) in admitted.iter().enumerate().skip(LINES as usize) {
-            prop_assert!(time - admitted[at - LINES as usize].0 >= SECOND);
-        }
-    }
-}
-
-#[test]
-fn errors_have_the_budget_to_themselves_if_they_go_on() {
-    let desk = Desk::new(true);
-    let dropped = |desk: &Desk| desk.limit.counts().dropped[0];
-    // 390 a second, alone.
-    desk.logs(|| {
-        for _ in 0..3 * 390 {
-            plain!(error, "an error");
-            desk.pass(SECOND / 390);
-        }
-    });
-    assert_eq!(dropped(&desk), 0);
-
-    let desk = Desk::new(true);
-    let mut lost_at_first = 0;
-    desk.logs(|| {
-        for at in 0..5 * 380 {
-            for _ in 0..20 {
-                plain!(warn, "a warning");
-                plain!(info, "a word");
-            }
-            plain!(error, "an error");
-            desk.pass(SECOND / 380);
-            if at == 380 {
-                lost_at_first = dropped(&desk);
-            }
-        }
-    });
-    assert_eq!(dropped(&desk), lost_at_first, "after the first second no error is lost");
-    assert!(lost_at_first <= 380 - 128, "in the first, what is kept free for them is theirs: {lost_at_first} lost");
-    desk.assert_no_second_is_above_the_budget();
-}
-
-#[test]
-fn what_is_always_kept_goes_before_the_others_of_its_level() {
-    let desk = Desk::new(true);
-    desk.logs(|| {
-        for at in 0..300 {
-            for _ in 0..100 {
-                plain!(info, "a word");
-                plain!(debug, "a detail");
-            }
-            // 50 a second, and each tells of another room.
-            if at % 2 == 0 {
-                tracing::info!(line.kept = Empty, room = at, "dispatch made");
-            }
-            desk.pass(10 * MILLISECOND);
-        }
-    });
-    let kept = desk.values().iter().filter(|line| line["message"] == "dispatch made").count();
-    let (counts, values) = (desk.limit.counts(), desk.values());
-    assert_eq!(kept, 150, "none is folded, and none is dropped");
-    assert!(counts.dropped[2] > 10_000, "{counts:?}");
-    assert!(!values[0].to_string().contains("line."), "a mark is not shown: {}", values[0]);
-}
-
-#[test]
-fn a_repeated_line_is_written_once_and_then_told_with_a_count() {
-    let desk = Desk::new(true);
-    desk.logs(|| {
-        for at in 0..25 {
-            tracing::warn!(room = at, "supervision failed");
-            tracing::warn!(what = if at % 2 == 0 { "one" } else { "two" }, "a round failed");
-            desk.limit.tick();
-            desk.pass(SECOND);
-        }
-    });
-    let lines = desk.values();
-    let of = |text: &str| lines.iter().filter(|line| line["message"] == text).collect::<Vec<_>>();
-    assert_eq!(of("supervision failed").len(), 1, "a room makes no kind");
-    assert_eq!(of("a round failed").len(), 2, "what failed does");
-    let told = of("repeated: supervision failed");
-    let counts: Vec<_> = told.iter().filter_map(|line| line["count"].as_u64()).collect();
-    assert_eq!(counts, [10, 10]);
-    assert_eq!((told[0]["level"].as_str(), told[0]["seconds"].as_u64()), (Some("WARN"), Some(10)));
-    assert_eq!(told[0]["of"], module_path!());
-    assert_eq!(of("repeated: a round failed")[0]["kind"], "what=one");
-    // Quiet for a period: it is news again.
-    desk.logs(|| {
-        for _ in 0..2 {
-            desk.pass(10 * SECOND);
-            desk.limit.tick();
-        }
-        for _ in 0..2 {
-            tracing::warn!(what = "one", "a round failed");
-        }
-    });
-    assert!(desk.values().iter().any(|line| line["message"] == "repeated: a round failed"));
-    assert_eq!(desk.limit.counts().dropped, [0; 5]);
-}
-
-#[test]
-fn a_connection_that_stays_away_is_told_first_and_then_every_five_minutes() {
-    let desk = Desk::new(true);
-    desk.logs(|| {
-        for _ in 0..960 {
-            tracing::warn!(line.notice = Empty, cause = "refused", "Redis cannot be reached");
-            desk.limit.tick();
-            desk.pass(SECOND);
-        }
-        desk.limit.finish();
-    });
-    let told: Vec<(u64, Option<u64>)> = desk
-        .lines()
-        .iter()
-        .filter(|(_, line)| line.contains("Redis cannot be reached"))
-        .map(|(time, line)| (time / SECOND, serde_json::from_str::<Value>(line).unwrap()["count"].as_u64()))
-        .collect();
-    assert_eq!(told, [(0, None), (300, Some(300)), (600, Some(300)), (900, Some(300)), (960, Some(59))]);
-    let summaries = desk.values().iter().filter(|line| line["folded_warn"].is_u64()).count();
-    assert_eq!(summaries, 16, "one a minute, and the last");
-}
-
-#[test]
-fn requests_have_each_their_line_until_there_are_very_many_of_a_kind() {
-    let desk = Desk::new(true);
-    desk.logs(|| {
-        for id in 0..150 {
-            tracing::info!(line.sampled = Empty, request_id = id, route = "/v1/dispatches", status = 409, "refused");
-        }
-        tracing::info!(line.sampled = Empty, request_id = 0, route = "/v1/dispatches", status = 404, "refused");
-    });
-    let counts = desk.limit.counts();
-    assert_eq!((counts.written[2], counts.folded[2]), (101, 50));
-}
-
-#[test]
-fn without_aggregation_lines_are_written_as_they_come_within_the_budget() {
-    let desk = Desk::new(false);
-    desk.logs(|| {
-        for _ in 0..1000 {
-            tracing::info!("the same");
-        }
-        assert!(desk.limit.finish());
-    });
-    let counts = desk.limit.counts();
-    assert_eq!((counts.written, counts.folded, counts.dropped), ([0, 1, 160, 0, 0], [0; 5], [0, 0, 840, 0, 0]));
-    let last = desk.values().pop().unwrap();
-    assert_eq!((last["level"].as_str(), last["dropped_info"].as_u64()), (Some("WARN"), Some(840)));
-    assert!(last.get("folded_info").is_none(), "nought is left out: {last}");
-}
-
-#[test]
-fn what_is_remembered_of_repeated_lines_is_bounded() {
-    let desk = Desk::new(true);
-    desk.logs(|| {
-        for code in 0..20_000_u64 {
-            tracing::error!(code, "{}", "long ".repeat(100));
-        }
-        let folds = desk.limit.0.folds.as_ref().unwrap();
-        assert!(folds.len() > 500 && folds.len() <= 1024, "{} kinds", folds.len());
-        let counts = desk.limit.counts();
-        assert_eq!(counts.written[0], 392, "beyond it there is the budget");
-        assert_eq!(counts.dropped[0], 20_000 - 392);
-        desk.pass(10 * SECOND);
-        desk.limit.tick();
-        assert_eq!(folds.len(), 0, "what does not come again is forgotten");
-    });
-}
-
-#[test]
 fn a_level_that_is_off_does_not_come_to_the_limiter() {
     let desk = Desk::of(&settings("info", LogFormat::Json), true);
     desk.logs(|| {
@@ -419,58 +217,6 @@ fn both_forms_of_the_log_are_limited() {
         assert!(lines[1].contains("repeated: not ready") && lines[1].contains("check=redis"), "{lines:?}");
         assert!(lines[2].contains("lines of the log that were not written"), "{lines:?}");
     }
-}
-
-/// Logs, while it is formatted, from the place that formats it.
-struct Nested(u32);
-
-impl fmt::Display for Nested {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 > 0 {
-            log_nested(self.0 - 1);
-        }
-        f.write_str("nested")
-    }
-}
-
-fn log_nested(depth: u32) {
-    tracing::info!("{}", Nested(depth));
-}
-
-/// Logs whenever it writes.
-struct Chatty(Arc<AtomicU64>);
-
-impl Write for Chatty {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        tracing::error!(line.kept = Empty, "a line is written");
-        Ok(line.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// For the whole process, as a scope lets no line be logged within another.
-#[test]
-fn a_line_that_logs_neither_stops_nor_repeats_itself() {
-    let (limit, written) = (LogLimit::new(BUDGET, true), Arc::new(AtomicU64::new(0)));
-    let counted = Arc::clone(&written);
-    let writer = move || OneLine(Chatty(Arc::clone(&counted)));
-    let dispatch = dispatch(&settings("info", LogFormat::Json), limit.clone(), writer);
-    tracing::dispatcher::set_global_default(dispatch).unwrap();
-    let (sender, done) = mpsc::channel();
-    let logging = limit.clone();
-    thread::spawn(move || {
-        log_nested(3);
-        logging.finish();
-        sender.send(()).unwrap();
-    });
-    done.recv_timeout(Duration::from_secs(30)).expect("an end");
-    let (counts, written) = (limit.counts(), written.load(Ordering::SeqCst));
-    assert_eq!(counts.dropped[0], written, "what the writer says of each line is dropped");
-    assert_eq!(counts.written.iter().sum::<u64>(), written);
-    assert!(counts.written[2] >= 1 && counts.folded[2] >= 3, "{counts:?}");
 }
 
 /// A mark with a typing error would be none.
