@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 
 use crate::access::{Access, Limits, Strangers};
 use crate::background::{self, BackgroundOptions};
@@ -129,7 +130,7 @@ impl Replica {
         // The setting counts from the signal on, the stop from the end of the drain.
         let (drain, grace) = (config.server.drain(), config.server.grace());
         let stop_options = StopOptions { drain, grace: grace.saturating_sub(drain) };
-        tracing::info!(address = %server.address(), provider = provider.name(), "serving");
+        tracing::info!(line.kept = Empty, address = %server.address(), provider = provider.name(), "serving");
         Ok(Self { server, shutdown, background, stop_background, stop_options })
     }
 

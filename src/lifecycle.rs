@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 
 /// Where a replica is on its way out. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +82,7 @@ impl Shutdown {
     /// answered what it had begun.
     pub async fn finish(&self, served: impl Future<Output = ()>, options: StopOptions) -> Stopped {
         self.draining.cancelled().await;
-        tracing::info!(drain_ms = millis(options.drain), "stopping: not ready any more");
+        tracing::info!(line.kept = Empty, drain_ms = millis(options.drain), "stopping: not ready any more");
         tokio::time::sleep(options.drain).await;
 
         self.stopping.cancel();
@@ -92,10 +93,16 @@ impl Shutdown {
         let waited = tokio::time::timeout_at(deadline, self.tasks.wait()).await;
         if serving || waited.is_err() {
             let tasks = self.tasks.len();
-            tracing::warn!(serving, tasks, grace_ms = millis(options.grace), "stopped before everything was finished");
+            tracing::warn!(
+                line.kept = Empty,
+                serving,
+                tasks,
+                grace_ms = millis(options.grace),
+                "stopped before everything was finished"
+            );
             return Stopped::CutShort { serving, tasks };
         }
-        tracing::info!("stopped");
+        tracing::info!(line.kept = Empty, "stopped");
         Stopped::Clean
     }
 }

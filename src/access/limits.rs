@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
+use tracing::field::Empty;
 
 use super::bounded::make_room;
 use super::{Caller, CallerId};
@@ -118,7 +119,7 @@ impl Limits {
             match answer {
                 Ok(loan) => purse.add(loan, asked),
                 Err(error) => {
-                    tracing::debug!(cause = %error, "a limit is counted by this replica alone");
+                    tracing::debug!(line.notice = Empty, cause = %error, "a limit is counted by this replica alone");
                     purse.count_alone(per_second, Instant::now());
                 }
             }

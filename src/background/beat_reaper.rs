@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use super::{Leadership, while_leading};
 use crate::dispatch::Dispatches;
@@ -24,6 +25,7 @@ pub(super) async fn run(
             let Silence { silent, braked } = store.reap_beat(shard, term, BATCH_MAX, believed).await?;
             if braked > 0 {
                 tracing::error!(
+                    line.kept = Empty,
                     alert = "heartbeats_braked",
                     braked,
                     shard = shard.0,
@@ -31,7 +33,7 @@ pub(super) async fn run(
                 );
             }
             if silent > 0 {
-                tracing::info!(silent, shard = shard.0, "agents fell silent");
+                tracing::info!(line.kept = Empty, silent, shard = shard.0, "agents fell silent");
             }
             Ok(())
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use crate::store::keys::Shard;
 use crate::store::{Store, StoreError};
@@ -27,10 +28,10 @@ pub(super) async fn run(store: Store, breaks: watch::Sender<u64>, stop: Cancella
         if was_away || is_other {
             // Said again at the next tick where it fails now.
             if let Err(error) = raise_floors(&store).await {
-                tracing::warn!(%error, "the floor of the tokens could not be raised after a break");
+                tracing::warn!(line.notice = Empty, %error, "the floor of the tokens could not be raised after a break");
                 continue;
             }
-            tracing::warn!(is_other, "Redis had a break");
+            tracing::warn!(line.notice = Empty, is_other, "Redis had a break");
             breaks.send_modify(|count| *count += 1);
         }
         (known, was_away) = (Some(identity), false);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use super::Leadership;
 use crate::store::Store;
@@ -19,7 +20,7 @@ pub(super) async fn run(store: Store, leadership: Leadership, metrics: Arc<Metri
         let counted = if leadership.term().is_some() { store.census().await } else { Ok((0, 0)) };
         match counted {
             Ok((live, reporting)) => metrics.set_census(live, reporting),
-            Err(error) => tracing::debug!(%error, "the dispatches could not be counted"),
+            Err(error) => tracing::debug!(line.notice = Empty, %error, "the dispatches could not be counted"),
         }
     }
     metrics.set_census(0, 0);

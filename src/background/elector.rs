@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::BackgroundOptions;
@@ -63,7 +64,7 @@ impl Elector {
         loop {
             let before = Instant::now();
             if let Err(error) = self.campaign(before).await {
-                tracing::warn!(%error, "the election could not be held");
+                tracing::warn!(line.notice = Empty, %error, "the election could not be held");
             }
             self.metrics.set_leader(self.leadership.term().is_some());
             // Some jitter, so that replicas do not campaign in step.
@@ -89,7 +90,7 @@ impl Elector {
         if self.leadership.term() != Some(won.term) {
             let shards = (0..self.store.shards()).map(Shard);
             try_join_all(shards.map(|shard| self.store.begin_term(shard, won.term))).await?;
-            tracing::info!(term = won.term, "this replica leads");
+            tracing::info!(line.kept = Empty, term = won.term, "this replica leads");
         }
         // Counted from before the call: the lease in Redis cannot end earlier.
         self.leadership.set(Some((won.term, before + self.lease)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 
 use crate::dispatch::Dispatches;
 use crate::store::{Hints, Store};
@@ -91,7 +92,7 @@ async fn while_leading<F: Future<Output = Result<(), crate::store::StoreError>>>
         first = (first + 1) % store.shards();
         for shard in (first..store.shards()).chain(0..first).take_while(|_| !stop.is_cancelled()) {
             if let Err(error) = round(crate::store::keys::Shard(shard), term).await {
-                tracing::warn!(what, %error, "a round of the leader failed");
+                tracing::warn!(line.notice = Empty, what, %error, "a round of the leader failed");
                 // Redis is away, or another leads: the elector will know soon.
                 tokio::time::sleep(interval.max(Duration::from_millis(200))).await;
                 break;

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use super::Leadership;
 use crate::dispatch::Dispatches;
@@ -39,8 +40,12 @@ pub(super) async fn run(
         let Some(round) = stop.run_until_cancelled(reconciling).await else { return };
         match round {
             Ok(sum) if sum.failed == 0 => (done, next_at) = (Some((term, break_count)), now + interval),
-            Ok(sum) => tracing::warn!(?sum, "some rooms could not be reconciled; it is tried again"),
-            Err(error) => tracing::warn!(%error, "the rooms could not be reconciled; it is tried again"),
+            Ok(sum) => {
+                tracing::warn!(line.notice = Empty, ?sum, "some rooms could not be reconciled; it is tried again");
+            }
+            Err(error) => {
+                tracing::warn!(line.notice = Empty, %error, "the rooms could not be reconciled; it is tried again");
+            }
         }
         if done != Some((term, break_count)) {
             let _ = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;

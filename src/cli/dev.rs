@@ -22,7 +22,7 @@ use crate::telemetry;
 const REDIS_START_MAX: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(mut config: Config, args: DevArgs) -> Result<(), CliError> {
-    telemetry::init(config.log.format, &config.log.filter).context("logs")?;
+    let _logs = telemetry::init(&config.log).context("logs")?;
     let redis = PrivateRedis::start().await?;
     config.redis.url = redis.url();
     config.server.drain_ms = 0;

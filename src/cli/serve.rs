@@ -1,6 +1,7 @@
 //! `greenroom serve`: a replica.
 
 use anyhow::Context as _;
+use tracing::field::Empty;
 
 use super::CliError;
 use crate::app::{self, Replica};
@@ -10,12 +11,12 @@ use crate::telemetry;
 
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
     config.check_serving()?;
-    telemetry::init(config.log.format, &config.log.filter).context("logs")?;
+    let _logs = telemetry::init(&config.log).context("logs")?;
     let replica = Replica::start(&config, app::provider(&config)?).await?;
     let shutdown = replica.shutdown();
     tokio::spawn(async move {
         if let Ok(signal) = signalled().await {
-            tracing::info!(signal, "asked to stop");
+            tracing::info!(line.kept = Empty, signal, "asked to stop");
         }
         shutdown.begin();
     });

@@ -101,6 +101,9 @@ const RULES: &[(&str, Rule)] = &[
     ("leader.scan_interval_ms", Rule::Whole(10, 60_000)),
     ("log.filter", Rule::Filter),
     ("log.format", Rule::Word(&["json", "text"])),
+    ("log.rate_limit_per_second", Rule::Whole(10, 100_000)),
+    ("log.aggregation", Rule::Switch),
+    ("log.memory_bytes_max", Rule::Whole(0, 1 << 50)),
 ];
 
 const TTL: Rule = Rule::Whole(1, 604_800);

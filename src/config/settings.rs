@@ -206,6 +206,15 @@ pub struct Log {
     /// How a line looks.
     #[config(env = "GREENROOM_LOG_FORMAT")]
     pub format: LogFormat,
+    /// The most lines in a second.
+    #[config(env = "LOG_RATE_LIMIT")]
+    pub rate_limit_per_second: u32,
+    /// Whether repeated lines are folded into one with a count.
+    #[config(env = "ENABLE_LOG_AGGREGATION")]
+    pub aggregation: bool,
+    /// The memory above which the process warns; 0 is none.
+    #[config(env = "GREENROOM_LOG_MEMORY_BYTES_MAX")]
+    pub memory_bytes_max: u64,
 }
 
 /// What happens when somebody comes back to a room that was empty in between.

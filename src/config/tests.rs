@@ -84,6 +84,8 @@ fn every_setting_has_a_rule_and_a_variable() {
         "LIVEKIT_API_SECRET",
         "AGENT_TTL_SECONDS",
         "CLEANUP_INTERVAL_MS",
+        "LOG_RATE_LIMIT",
+        "ENABLE_LOG_AGGREGATION",
     ];
     let mut seen = BTreeSet::new();
     for leaf in leaves() {
@@ -108,6 +110,7 @@ fn the_defaults_are_those_that_users_rely_on() {
     assert_eq!(config.dispatch.return_policy, ReturnPolicy::Reported);
     assert_eq!(config.server.public_url(), "http://127.0.0.1:8080");
     assert_eq!(config.redis.shards, 32);
+    assert_eq!((config.log.rate_limit_per_second, config.log.aggregation), (400, true));
     assert!(config.livekit.credentials().is_none());
     assert!(config.dispatch.agents.is_empty());
 }

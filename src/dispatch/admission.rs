@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::field::Empty;
 
 use super::service::Core;
 use super::{AgentStatus, DispatchError, Dispatches, ListFilter, Place, State, listing};
@@ -124,7 +125,7 @@ impl Dispatches {
         self.store.drain_agent(tenant, agent, drains, once).await?;
         // Here at once; the other replicas follow within a second.
         self.admission.learn(tenant, self.store.draining(tenant).await?);
-        tracing::info!(agent = %agent, drains, "the agent drains, or no longer does");
+        tracing::info!(line.kept = Empty, agent = %agent, drains, "the agent drains, or no longer does");
         self.agent_status(tenant, agent).await
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use tokio::time::Instant;
+use tracing::field::Empty;
 
 use super::Place;
 use super::service::Core;
@@ -36,7 +37,7 @@ impl Core {
         attributes: HashMap<String, String>,
     ) -> Result<ProviderDispatch, ProviderError> {
         if self.settings.observe_only {
-            tracing::info!(room = %place.room.encoded(), agent = %place.agent, "only observing: an agent would be dispatched now");
+            tracing::info!(line.sampled = Empty, room = %place.room.encoded(), agent = %place.agent, "only observing: an agent would be dispatched now");
             return Err(ProviderError::ObserveOnly);
         }
         let room = place.provider_room();

@@ -21,6 +21,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
@@ -91,7 +92,7 @@ impl Core {
             let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => {
                     let provider_id = made.provider_id.as_deref().unwrap_or_default();
-                    tracing::info!(dispatch = %made.id, room = %place.room.encoded(), agent = %place.agent, provider_id, reason = made.reason, "dispatch made");
+                    tracing::info!(line.kept = Empty, dispatch = %made.id, room = %place.room.encoded(), agent = %place.agent, provider_id, reason = made.reason, "dispatch made");
                     return Ok(made);
                 }
                 // Undone outside the budget: nobody else knows of it.
@@ -112,7 +113,7 @@ impl Core {
                     break ProviderError::Timeout;
                 }
             };
-            tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
+            tracing::warn!(line.kept = Empty, dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
             let pause = self.settings.drawn(backoff);
             let in_time = Instant::now() + pause < deadline;
             if tries_left == 0 || !error.is_retryable() || !in_time || lost.is_cancelled() {

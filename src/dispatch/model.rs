@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::field::Empty;
+
 use crate::id::DispatchId;
 use crate::idempotency::Once;
 use crate::name::Name;
@@ -266,6 +268,18 @@ pub enum NoticeKind {
     AgentChanged,
     /// The room is closed, and everything in it gone.
     RoomFinished,
+}
+
+impl NoticeKind {
+    /// Logs that a person came or left; who it is stays with the provider.
+    pub(super) fn tell(&self, room: &Name) {
+        let room = room.encoded();
+        match self {
+            Self::PersonJoined(_) => tracing::info!(line.kept = Empty, room, "a person came"),
+            Self::PersonLeft(_) => tracing::info!(line.kept = Empty, room, "a person left"),
+            Self::AgentChanged | Self::RoomFinished => {}
+        }
+    }
 }
 
 /// A bound on live dispatches.

@@ -2,6 +2,7 @@
 //! itself. A new store is not a new wish: what is there is adopted under its own id, and nothing is made.
 
 use futures_util::{FutureExt, StreamExt, stream};
+use tracing::field::Empty;
 
 use super::leaving::is_present;
 use super::service::Core;
@@ -118,7 +119,7 @@ impl Core {
         };
         let adopted = Box::pin(self.adopt(&record)).await?;
         if let Some(adopted) = &adopted {
-            tracing::info!(dispatch = %adopted.id, room = %place.room.encoded(), agent = %place.agent, "a dispatch was found again");
+            tracing::info!(line.kept = Empty, dispatch = %adopted.id, room = %place.room.encoded(), agent = %place.agent, "a dispatch was found again");
         }
         Ok(adopted.is_some())
     }

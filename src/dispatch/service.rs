@@ -339,7 +339,10 @@ impl Dispatches {
     pub async fn notice(&self, notice: RoomNotice) -> Result<(), DispatchError> {
         // A room whose name we would not give is none of ours.
         let Some((tenant, room)) = room_of(&notice.room) else { return Ok(()) };
-        self.store.notice(&tenant, &room, &notice, self.settings.heartbeat_believed).await?;
+        let concerned = self.store.notice(&tenant, &room, &notice, self.settings.heartbeat_believed).await?;
+        if concerned > 0 {
+            notice.kind.tell(&room);
+        }
         Ok(())
     }
 

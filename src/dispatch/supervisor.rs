@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
@@ -89,13 +90,13 @@ impl Core {
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
-            tracing::warn!(room = %place.room.encoded(), provider_id = other.id, removed = removed.is_ok(), "a second dispatch was in the room");
+            tracing::warn!(line.kept = Empty, room = %place.room.encoded(), provider_id = other.id, removed = removed.is_ok(), "a second dispatch was in the room");
         }
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
             let removed = self.remove_agent(place, &other.identity).await;
-            tracing::warn!(room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
+            tracing::warn!(line.kept = Empty, room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
 
@@ -119,7 +120,7 @@ impl Core {
                 self.metrics.cleaned_up(true);
                 let lived_ms = record.now_ms.saturating_sub(dispatch.created_at_ms);
                 self.metrics.dispatch_ended(known_reason(&dispatch.reason), Duration::from_millis(lived_ms));
-                tracing::info!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
+                tracing::info!(line.kept = Empty, dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), reason = dispatch.reason, "dispatch ended");
                 Ok(())
             }
             Err(StoreError::Refused(Refusal::NotOwner)) => Err(self.claim_lost()),
@@ -150,11 +151,11 @@ impl Core {
         let mut pause = Duration::from_millis(100);
         for _ in 0..8 {
             let Err(error) = self.remove(place, provider_id).await else { return };
-            tracing::warn!(room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
+            tracing::warn!(line.kept = Empty, room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
             tokio::time::sleep(self.settings.drawn(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-        tracing::error!(room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");
+        tracing::error!(line.kept = Empty, room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");
     }
 
     /// Gives the claim back with the provider's error, and passes the error on.
@@ -174,7 +175,7 @@ impl Core {
                     self.count_no_longer(record).await;
                 }
                 if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
-                    tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
+                    tracing::error!(line.kept = Empty, alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
                 }
             }
             Err(StoreError::Refused(_)) => {}
@@ -204,9 +205,9 @@ fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
     let room = &*dispatch.place.room.encoded();
     let (reason, tries) = (dispatch.reason.as_str(), dispatch.tries);
     if tries == quick_tries + 1 {
-        tracing::error!(alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
+        tracing::error!(line.kept = Empty, alert = "dispatch_degraded", dispatch = %dispatch.id, room, reason, tries, "no agent comes: is a worker of that name running? Tried on, slowly");
     } else {
-        tracing::info!(dispatch = %dispatch.id, room, reason, tries, "the agent is dispatched again");
+        tracing::info!(line.kept = Empty, dispatch = %dispatch.id, room, reason, tries, "the agent is dispatched again");
     }
 }
 

@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::auth::{Access, admit};
 use super::problem::{Code, Form, Problem};
@@ -172,6 +173,7 @@ impl Exchange<'_> {
     fn log(&self, status: StatusCode) {
         let (status, request_id) = (status.as_u16(), self.id.as_str());
         tracing::info!(
+            line.sampled = Empty,
             request_id,
             method = self.method,
             route = self.spec.template,
@@ -184,6 +186,7 @@ impl Exchange<'_> {
     fn log_quietly(&self, status: StatusCode) {
         let (status, request_id) = (status.as_u16(), self.id.as_str());
         tracing::debug!(
+            line.sampled = Empty,
             request_id,
             method = self.method,
             route = self.spec.template,
@@ -199,13 +202,47 @@ impl Exchange<'_> {
         let (method, route, status, code) = (self.method, self.spec.template, entry.status.as_u16(), entry.code);
         let (request_id, took_us, cause) = (self.id.as_str(), self.took_us(), problem.cause.as_deref());
         match problem.code {
-            Code::Internal => tracing::error!(request_id, method, route, status, code, cause, took_us, "failed"),
-            // A line for each would make whoever calls too often fill the log as well.
-            Code::RateLimited => tracing::debug!(request_id, method, route, status, code, cause, took_us, "refused"),
-            _ if entry.status.is_server_error() => {
-                tracing::warn!(request_id, method, route, status, code, cause, took_us, "failed");
+            Code::Internal => {
+                tracing::error!(
+                    line.sampled = Empty,
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    code,
+                    cause,
+                    took_us,
+                    "failed"
+                );
             }
-            _ => tracing::info!(request_id, method, route, status, code, cause, took_us, "refused"),
+            // A line for each would make whoever calls too often fill the log as well.
+            Code::RateLimited => tracing::debug!(
+                line.sampled = Empty,
+                request_id,
+                method,
+                route,
+                status,
+                code,
+                cause,
+                took_us,
+                "refused"
+            ),
+            _ if entry.status.is_server_error() => {
+                tracing::warn!(line.sampled = Empty, request_id, method, route, status, code, cause, took_us, "failed");
+            }
+            _ => {
+                tracing::info!(
+                    line.sampled = Empty,
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    code,
+                    cause,
+                    took_us,
+                    "refused"
+                );
+            }
         }
     }
 

@@ -4,46 +4,122 @@
 //! slipped into a name is written as an escape, so nobody forges a second line or drives a terminal. And
 //! what looks like a token is masked, wherever it came from: here is the last place to do so.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use anyhow::Context as _;
+use tracing::Dispatch;
+use tracing::field::Empty;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::LogFormat;
+use super::log_limit::{LineCounts, LogLimit, Writing};
+use super::process;
+use crate::config::{Log, LogFormat};
 use crate::scrub;
-use crate::telemetry::process::CountLines;
 
-/// Starts logging for the whole process. `filter` is a level (`info`) or directives
+/// How often is told what was held back and is due.
+const TICK: Duration = Duration::from_secs(1);
+/// How many ticks lie between two looks at the memory.
+const MEMORY_TICKS: u32 = 10;
+/// How often, at the end, the last summary is tried: the budget has room again after a second.
+const LAST_TRIES: u32 = 20;
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// There is one log a process, whatever the number of replicas in it.
+static LIMIT: OnceLock<LogLimit> = OnceLock::new();
+
+/// The log of the process. Dropping it tells what was held back until then.
+#[derive(Debug)]
+pub struct Logs {
+    stop: Option<mpsc::Sender<Infallible>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+/// Starts logging for the whole process. The filter is a level (`info`) or directives
 /// (`info,greenroom::http=debug`); a part that makes no sense is left out.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
-    let filter = EnvFilter::builder().parse_lossy(filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(io::stderr()));
-    match format {
+pub fn init(settings: &Log) -> anyhow::Result<Logs> {
+    let limit = LogLimit::new(settings.rate_limit_per_second, settings.aggregation);
+    let (stop, stopped) = mpsc::channel();
+    let (ticking, memory_bytes_max) = (limit.clone(), settings.memory_bytes_max);
+    let ticker = thread::Builder::new().name("log-limit".to_owned());
+    let ticker = ticker.spawn(move || tick_until(&stopped, &ticking, memory_bytes_max)).context("a thread")?;
+    dispatch(settings, limit.clone(), || OneLine(io::stderr())).try_init().context("there is a log already")?;
+    let _ = LIMIT.set(limit);
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Logs { stop: Some(stop), ticker: Some(ticker) })
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+/// How many lines there were; none before the log is started.
+pub(super) fn counts() -> LineCounts {
+    LIMIT.get().map(LogLimit::counts).unwrap_or_default()
+}
+
+/// What formats lines and writes them, under the limit.
+pub(super) fn dispatch<W>(settings: &Log, limit: LogLimit, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse_lossy(&settings.filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match settings.format {
         LogFormat::Json => {
             let json = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            json.finish().with(CountLines).try_init()?;
+            json.finish().with(limit).into()
         }
-        LogFormat::Text => builder.with_ansi(false).finish().with(CountLines).try_init()?,
+        LogFormat::Text => builder.with_ansi(false).finish().with(limit).into(),
     }
-    std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+}
+
+/// On a thread of its own, so that neither a busy runtime nor one that has ended keeps anything back.
+fn tick_until(stopped: &mpsc::Receiver<Infallible>, limit: &LogLimit, memory_bytes_max: u64) {
+    for ticks in 1_u32.. {
+        if stopped.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+        limit.tick();
+        if ticks.is_multiple_of(MEMORY_TICKS) {
+            process::warn_of_memory(memory_bytes_max);
+        }
+    }
+    for _ in 0..LAST_TRIES {
+        if limit.finish() {
+            break;
+        }
+        thread::sleep(LAST_PAUSE);
+    }
 }
 
 /// A panic is a line of the log as well, not some lines beside it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
-    tracing::error!(location, cause = panic.payload_as_str(), "panic");
+    tracing::error!(line.kept = Empty, location, cause = panic.payload_as_str(), "panic");
 }
 
 /// A writer that gets one event a call and makes sure that it is one line.
 #[derive(Debug)]
-struct OneLine<W>(W);
+pub(super) struct OneLine<W>(pub(super) W);
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let _writing = Writing::begin();
         let line = event.strip_suffix(b"\n").unwrap_or(event);
         if is_one_line(line) && !scrub::may_hold_a_secret(line) {
             self.0.write_all(event)?;
@@ -77,8 +153,6 @@ fn is_one_line(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 

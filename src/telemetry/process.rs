@@ -1,42 +1,16 @@
 //! What the process costs and tells, read when somebody asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
+use tracing::field::Empty;
 
-/// Lines of the log by level. There is one log a process, whatever the number of replicas in it.
-static LINES: [(&str, AtomicU64); 5] = [
-    ("error", AtomicU64::new(0)),
-    ("warn", AtomicU64::new(0)),
-    ("info", AtomicU64::new(0)),
-    ("debug", AtomicU64::new(0)),
-    ("trace", AtomicU64::new(0)),
-];
+use super::log_limit::LEVELS;
+use super::logs;
 
-/// Counts the lines that are logged.
-#[derive(Debug)]
-pub(super) struct CountLines;
-
-impl<S: Subscriber> Layer<S> for CountLines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let at = match *event.metadata().level() {
-            Level::ERROR => 0,
-            Level::WARN => 1,
-            Level::INFO => 2,
-            Level::DEBUG => 3,
-            Level::TRACE => 4,
-        };
-        LINES[at].1.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Memory and files in use, as Linux has it, and lines logged.
+/// Memory and files in use, as Linux has it, and lines of the log.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -51,11 +25,16 @@ impl Collector for Process {
             let Some(value) = value.and_then(|value| i64::try_from(value).ok()) else { continue };
             ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        let mut lines =
-            encoder.encode_descriptor("greenroom_log_lines", "Lines logged, by level", None, MetricType::Counter)?;
-        for (level, count) in &LINES {
-            let labels = [("level", *level)];
-            ConstCounter::new(count.load(Ordering::Relaxed)).encode(lines.encode_family(&labels)?)?;
+        let lines = logs::counts();
+        for (name, help, counts) in [
+            ("greenroom_log_lines", "Lines written to the log, by level", lines.written),
+            ("greenroom_log_lines_folded", "Lines that repeated one, and are told by a count", lines.folded),
+            ("greenroom_log_lines_dropped", "Lines that were too many for the log", lines.dropped),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (level, count) in LEVELS.into_iter().zip(counts) {
+                ConstCounter::new(count).encode(family.encode_family(&[("level", level)])?)?;
+            }
         }
         Ok(())
     }
@@ -66,6 +45,14 @@ pub fn open_files_max() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Logs that the process has more memory in RAM than this; 0 is no bound.
+pub(super) fn warn_of_memory(bytes_max: u64) {
+    let bytes = resident_bytes().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
+    if bytes_max > 0 && bytes > bytes_max {
+        tracing::warn!(line.minutely = Empty, bytes, bytes_max, "the process has much memory");
+    }
 }
 
 fn open_files() -> Option<usize> {

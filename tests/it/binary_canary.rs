@@ -121,6 +121,9 @@ async fn secrets_that_are_put_in_everywhere_are_found_nowhere() {
     stage.set("GREENROOM_API_KEY", KEY);
     stage.set("REDIS_URL", &format!("redis://default:{REDIS_PASSWORD}@127.0.0.1:{}/0", stage.redis.servers()[0].port));
     stage.set("GREENROOM_LOG_FILTER", "info,greenroom=trace");
+    // Every line is looked at.
+    stage.set("ENABLE_LOG_AGGREGATION", "false");
+    stage.set("LOG_RATE_LIMIT", "100000");
     stage.set("GREENROOM_DISPATCH_CREATION_BACKOFF_MS", "50");
     let mut found = Found::default();
     for format in ["text", "json"] {

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
+use tracing::field::Empty;
 use utoipa::ToSchema;
 
 use crate::http::state::App;
@@ -46,7 +47,7 @@ impl Readiness {
                 Err(_) => Some("no answer in time".to_owned()),
             };
             if let Some(cause) = &failure {
-                tracing::warn!(check = name, cause, "not ready");
+                tracing::warn!(line.notice = Empty, check = name, cause, "not ready");
             }
             (*name, failure.is_none())
         });

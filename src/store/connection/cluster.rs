@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::{ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::watch;
+use tracing::field::Empty;
 
 use super::link::{Failure, Link, Source};
 use super::request::Request;
@@ -184,7 +185,7 @@ impl Cluster {
         let (cluster, since) = (Arc::clone(self), Instant::now());
         tokio::spawn(async move {
             if let Err(error) = cluster.refresh(since).await {
-                tracing::warn!(%error, "no node of the Cluster tells its slots");
+                tracing::warn!(line.notice = Empty, %error, "no node of the Cluster tells its slots");
             }
         });
     }
@@ -214,7 +215,7 @@ impl Cluster {
             changed
         };
         if changed {
-            tracing::info!(?masters, "the Cluster's masters or their slots are others");
+            tracing::info!(line.kept = Empty, ?masters, "the Cluster's masters or their slots are others");
             self.changes.send_modify(|changes| *changes += 1);
         }
         Ok(())

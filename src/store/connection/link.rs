@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, FromRedisValue, RedisError};
 use tokio::sync::watch;
+use tracing::field::Empty;
 
 use super::CONNECT_TIMEOUT;
 use super::request::{Asking, Request};
@@ -171,7 +172,7 @@ impl Link {
         if let Some((generation, open)) = self.current()
             && open.endpoint.addr() != master.addr()
         {
-            tracing::info!(from = %open.endpoint.addr(), to = %master.addr(), "the master of Redis is another");
+            tracing::info!(line.kept = Empty, from = %open.endpoint.addr(), to = %master.addr(), "the master of Redis is another");
             self.discard(generation);
         }
     }
@@ -197,12 +198,19 @@ impl Link {
         match connected.unwrap_or_else(|_| Err("no connection in time".to_owned())) {
             Ok(open) => {
                 *last_failure = None;
-                let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-                shared.generation += 1;
-                shared.open = Some(open.clone());
-                Ok((shared.generation, open))
+                let generation = {
+                    let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+                    shared.generation += 1;
+                    shared.open = Some(open.clone());
+                    shared.generation
+                };
+                if generation > 1 {
+                    tracing::info!(line.notice = Empty, server = %open.endpoint.addr(), "connected to Redis again");
+                }
+                Ok((generation, open))
             }
             Err(detail) => {
+                tracing::warn!(line.notice = Empty, cause = detail, "Redis cannot be reached");
                 *last_failure = Some((Instant::now(), detail.clone()));
                 Err(Failure::Unreachable(detail))
             }
@@ -245,8 +253,11 @@ impl Link {
 
     fn discard(&self, generation: u64) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-        if shared.generation == generation && shared.open.take().is_some() {
+        if shared.generation == generation
+            && let Some(open) = shared.open.take()
+        {
             drop(shared);
+            tracing::warn!(line.notice = Empty, server = %open.endpoint.addr(), "the connection to Redis is lost");
             self.changes.send_modify(|changes| *changes += 1);
         }
     }
