@@ -19,6 +19,7 @@ use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
 use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
+use crate::lock::Locks;
 use crate::name::Name;
 use crate::provider::Provider;
 use crate::provider::livekit::{LiveKit, WebhookError};
@@ -108,6 +109,7 @@ impl Replica {
         let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
+            locks: Locks::new(store.clone(), hints).until(shutdown.stopping()),
             access: Access::new(store.clone(), key),
             limits: Limits::new(store.clone(), NonZeroU32::new(config.server.rate_limit_per_second)),
             strangers: Strangers::new(NonZeroU32::new(config.server.wrong_keys_per_second)),

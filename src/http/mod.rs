@@ -21,6 +21,7 @@ mod fields;
 mod idempotency;
 mod keys;
 mod livekit;
+mod locks;
 mod openapi;
 mod operation;
 mod peer;

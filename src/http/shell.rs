@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::auth::{Access, admit};
+use super::fields::WAIT_SECONDS_MAX;
 use super::problem::{Code, Form, Problem};
 use super::rate_limit;
 use super::request_id::{RequestId, X_REQUEST_ID};
@@ -30,6 +31,8 @@ pub(super) enum Patience {
     Prompt,
     /// It may wait for the provider; the deadline lies above the wait.
     Waits,
+    /// It may wait for as long as the caller asks to; the deadline lies above the longest such wait.
+    LongPoll,
 }
 
 /// What the table of routes says of one.
@@ -71,6 +74,7 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     let deadline = match spec.patience {
         Patience::Prompt => app.settings.request_timeout,
         Patience::Waits => app.settings.patient_timeout(),
+        Patience::LongPoll => Duration::from_secs(WAIT_SECONDS_MAX.into()) + app.settings.request_timeout,
     };
     let span = tracing::info_span!("request", request_id = id.as_str());
     let mut quota = None;

@@ -8,6 +8,7 @@ use super::operation::readyz::Readiness;
 use crate::access::{Access, Limits, Strangers};
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
+use crate::lock::Locks;
 use crate::name::Name;
 use crate::telemetry::Metrics;
 
@@ -19,6 +20,8 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The domain.
     pub dispatches: Dispatches,
+    /// Locks for whoever calls.
+    pub locks: Locks,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.

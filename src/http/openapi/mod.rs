@@ -40,6 +40,7 @@ pub fn document() -> &'static str {
         (name = "dispatches", description = "The agents of rooms: at most one live agent of a name per room."),
         (name = "rooms", description = "Joining a room together with its agent, and why it has one or none."),
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
+        (name = "locks", description = "Locks over all replicas: a lease with an owner and a fencing token."),
         (name = "keys", description = "API keys: who may call. For administrators."),
         (name = "livekit", description = "The contracts of browsers, and LiveKit's webhooks. They keep their own form."),
         (name = "operation", description = "Is it there, is it ready, how is it doing, what can it do. Anybody may ask."),
@@ -47,7 +48,8 @@ pub fn document() -> &'static str {
     components(schemas(
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
         fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
-        fields::KeyLifeSeconds, fields::RateLimitPerSecond, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
+        fields::KeyLifeSeconds, fields::RateLimitPerSecond, fields::LockName, fields::LockOwner, fields::LeaseSeconds,
+        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
     ))
 )]
 struct Base;

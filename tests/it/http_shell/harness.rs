@@ -9,6 +9,7 @@ use greenroom::access::{Access, Limits, Strangers};
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
 use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
+use greenroom::lock::Locks;
 use greenroom::name::Name;
 use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
@@ -66,6 +67,7 @@ pub(super) async fn start(setup: Setup) -> Running {
     let (redis, shutdown, metrics) = (TestRedis::start().await, Shutdown::new(), Arc::new(Metrics::new()));
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
+        locks: Locks::new(redis.store().await, Hints::default()).until(shutdown.stopping()),
         access: Access::new(redis.store().await, &KEY.into()),
         limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
         strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),

@@ -9,5 +9,6 @@ mod harness;
 mod hostile;
 mod limits;
 mod livekit;
+mod locks;
 mod names;
 mod routes;
