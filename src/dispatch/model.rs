@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::id::DispatchId;
 use crate::idempotency::Once;
 use crate::name::Name;
+use crate::policy::Deadline;
 use crate::provider::{Person, ProviderError};
 
 /// Which agent in which room, of which tenant: at most one live dispatch exists for it.
@@ -133,6 +134,12 @@ pub struct Acquire {
 }
 
 impl Acquire {
+    /// The same, for a caller that waits no longer than that.
+    #[must_use]
+    pub fn until(self, deadline: Deadline) -> Self {
+        Self { patience: deadline.within(self.patience), ..self }
+    }
+
     /// The same, to be done once where `once`, given the place's name, says so.
     #[must_use]
     pub fn once(self, once: impl FnOnce(&str) -> Option<Once>) -> Self {

@@ -12,7 +12,7 @@ use super::problem::Form::{self, Kept, Problem};
 use super::shell::Patience::{self, LongPoll, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, keys, livekit, locks, operation, rooms, shell};
+use super::{agents, cors, dispatches, keys, livekit, locks, operation, policies, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -76,6 +76,8 @@ const LOCK: Needs = Needs {
     look: Scopes::of(&[Scope::Read, Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
     change: Scopes::of(&[Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
 };
+/// Every good key will do.
+const ANY: Needs = Needs { look: Scopes::of(&Scope::ALL), change: Scopes::of(&[]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
@@ -104,6 +106,8 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/locks/{name}/acquire", Key(LOCK), LongPoll, Problem, routes!(acquire::acquire)),
         route("/v1/locks/{name}/renew", Key(LOCK), Prompt, Problem, routes!(renew::renew)),
         route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
+
+        route("/v1/policies", Key(ANY), Prompt, Problem, routes!(policies::policies)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
+use super::policies::Policies;
 use crate::access::{Access, Limits, Strangers};
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
@@ -28,6 +29,8 @@ pub struct AppState {
     pub limits: Limits,
     /// How many wrong keys an address may show.
     pub strangers: Strangers,
+    /// What workers and clients go by.
+    pub policies: Policies,
     /// The replica's metrics.
     pub metrics: Arc<Metrics>,
     /// What must hold for the replica to be ready.

@@ -20,6 +20,7 @@ mod life_many;
 mod life_reconcile;
 mod life_return;
 mod life_shipped;
+mod life_storm;
 mod life_ttl;
 mod life_webhooks;
 mod life_workers;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::view::LockView;
 use crate::http::auth::By;
+use crate::http::budget::Until;
 use crate::http::extract::{InPath, JsonBody};
 use crate::http::fields::{LeaseSeconds, LockName, LockOwner, WaitSeconds};
 use crate::http::openapi::refusals::refusals;
@@ -41,12 +42,13 @@ refusals!(LockHeld, StoreUnavailable);
 pub(in crate::http) async fn acquire(
     State(app): State<App>,
     By(caller): By,
+    Until(deadline): Until,
     InPath(LockName(name)): InPath<LockName>,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {
     let Request { owner: LockOwner(owner), ttl_seconds: LeaseSeconds(lease), wait_seconds: WaitSeconds(wait) } =
         request;
-    let (lease, wait) = (Duration::from_secs(lease.into()), Duration::from_secs(wait.into()));
+    let (lease, wait) = (Duration::from_secs(lease.into()), deadline.within(Duration::from_secs(wait.into())));
     let held = app.locks.acquire(caller.tenant(), &name, owner.as_str(), lease, wait).await?;
     Ok(noted(Json(LockView::from(held)).into_response()))
 }

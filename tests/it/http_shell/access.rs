@@ -28,6 +28,7 @@ const TAKES: &[&str] = &[
     "POST /v1/locks/{name}/acquire: dispatch,pool,worker,task",
     "POST /v1/locks/{name}/renew: dispatch,pool,worker,task",
     "POST /v1/locks/{name}/release: dispatch,pool,worker,task",
+    "GET /v1/policies: dispatch,pool,worker,task,read,admin",
     "POST /v1/keys: admin",
     "GET /v1/keys: admin",
     "GET /v1/keys/{id}: admin",

@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod budget;
 mod connections;
 mod cors;
 mod document;
@@ -11,4 +12,5 @@ mod limits;
 mod livekit;
 mod locks;
 mod names;
+mod policies;
 mod routes;
