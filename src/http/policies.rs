@@ -84,7 +84,7 @@ struct RetryView {
 struct BudgetView {
     percent: u32,
     floor: u32,
-    window_seconds: usize,
+    window_seconds: u32,
 }
 
 impl Policies {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Repetitions for a hundred first tries.
 pub const PERCENT: u32 = 20;
 /// What is counted, in seconds.
-pub const WINDOW_SECONDS: usize = 10;
+pub const WINDOW_SECONDS: u32 = 10;
 /// So many repetitions in a window are never too many: a share of little is nothing.
 pub const FLOOR: u32 = 10;
 /// The same for one second: else those of a whole window would come at once.
@@ -18,7 +18,7 @@ const FLOOR_PER_SECOND: u32 = 3;
 #[derive(Debug)]
 pub struct RetryBudget {
     began: Instant,
-    seconds: Mutex<[Second; WINDOW_SECONDS]>,
+    seconds: Mutex<[Second; WINDOW_SECONDS as usize]>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +50,7 @@ impl RetryBudget {
     pub fn take(&self) -> bool {
         self.with_window(|window, now| {
             let may = (window.firsts / (100 / PERCENT)).max(FLOOR);
-            let may_now = (may / WINDOW_SECONDS as u32).max(FLOOR_PER_SECOND);
+            let may_now = (may / WINDOW_SECONDS).max(FLOOR_PER_SECOND);
             let is_left = window.retries < may && now.retries < may_now;
             now.retries += u32::from(is_left);
             is_left
@@ -61,11 +61,11 @@ impl RetryBudget {
         let at = self.began.elapsed().as_secs();
         let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         let mut window = Second { at, ..Second::default() };
-        for second in seconds.iter().filter(|second| second.at + WINDOW_SECONDS as u64 > at) {
+        for second in seconds.iter().filter(|second| second.at + u64::from(WINDOW_SECONDS) > at) {
             window.firsts = window.firsts.saturating_add(second.firsts);
             window.retries = window.retries.saturating_add(second.retries);
         }
-        let slot = usize::try_from(at % WINDOW_SECONDS as u64).unwrap_or_default();
+        let slot = usize::try_from(at % u64::from(WINDOW_SECONDS)).unwrap_or_default();
         if seconds[slot].at != at {
             seconds[slot] = Second { at, ..Second::default() };
         }

@@ -31,7 +31,7 @@ impl Deadline {
     /// the caller is still told what came of it.
     pub fn within(self, own: Duration) -> Duration {
         let left = self.left();
-        own.min(left - ANSWER.min(left / 4))
+        own.min(left.saturating_sub(ANSWER.min(left / 4)))
     }
 }
 

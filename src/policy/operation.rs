@@ -78,7 +78,7 @@ operations! {
     ProviderCall: "provider_call", Some("livekit.call_timeout_ms"), None, OWN,
     "A call of LiveKit";
     DispatchCreation: "dispatch_creation", Some("dispatch.creation_budget_ms"), None, OWN,
-    "The creation of a dispatch with its repetitions, which dispatch.creation_retries and dispatch.creation_backoff_ms bound";
+    "The creation of a dispatch with its repetitions";
     ProviderCleanup: "provider_cleanup", None, Some(CLEANUP), OWN,
     "Removing at LiveKit what nobody else knows of";
 }

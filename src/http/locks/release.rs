@@ -38,6 +38,6 @@ pub(in crate::http) async fn release(
     InPath(name): InPath<LockName>,
     JsonBody(Release { owner, token }): JsonBody<Release>,
 ) -> Result<Response, Problem> {
-    app.locks.release(&hold(&caller, name, owner, token)).await?;
+    app.locks.release(&hold(&caller, name, &owner, token)).await?;
     Ok(noted(StatusCode::NO_CONTENT.into_response()))
 }

@@ -40,5 +40,5 @@ pub(in crate::http) async fn renew(
     JsonBody(Renewal { owner, token, ttl_seconds }): JsonBody<Renewal>,
 ) -> Result<Json<LockView>, Problem> {
     let lease = Duration::from_secs(ttl_seconds.0.into());
-    Ok(Json(app.locks.renew(&hold(&caller, name, owner, token), lease).await?.into()))
+    Ok(Json(app.locks.renew(&hold(&caller, name, &owner, token), lease).await?.into()))
 }

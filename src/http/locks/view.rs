@@ -32,7 +32,7 @@ impl From<Held> for LockView {
 }
 
 /// What a holder shows, for a lock of the caller's tenant.
-pub(super) fn hold(caller: &Caller, name: LockName, owner: LockOwner, token: FencingToken) -> Hold {
+pub(super) fn hold(caller: &Caller, LockName(name): LockName, owner: &LockOwner, token: FencingToken) -> Hold {
     let owner = owner.0.as_str().to_owned();
-    Hold { tenant: caller.tenant().clone(), name: name.0, owner, token: token.0 }
+    Hold { tenant: caller.tenant().clone(), name, owner, token: token.0 }
 }
