@@ -133,7 +133,10 @@ impl Link {
         // That many wait already says nothing of the server: the connection that all share is kept.
         let own = tokio::time::timeout(self.command_timeout, open.pool.get()).await;
         let own = own.map_err(|_| StoreError::unavailable("too many wait for replicas to confirm"))?;
-        let mut own = own.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let mut own = own.map_err(|error| {
+            self.discard(generation);
+            Failure::Unreachable(error.to_string())
+        })?;
         let send = async {
             let connection: &mut MultiplexedConnection = &mut own;
             let value: T = request.send(connection).await.map_err(Failure::Redis)?;

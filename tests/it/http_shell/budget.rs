@@ -52,9 +52,9 @@ async fn a_budget_that_is_over_is_a_timeout_and_a_longer_one_than_the_routes_cha
         let mut setup = Setup::default();
         setup.settings.request_timeout = Duration::from_millis(route_ms);
         let running = start(setup).await;
-        let list = || running.call("GET", "/v1/dispatches").header(BUDGET, budget);
+        let get = || running.call("GET", "/v1/agents/guide").header(BUDGET, budget);
         running.redis.servers()[0].signal("STOP");
-        assert_problem(list().send().await.unwrap(), 503, "timeout").await;
+        assert_problem(get().send().await.unwrap(), 503, "timeout").await;
         running.redis.servers()[0].signal("CONT");
     }
 }
