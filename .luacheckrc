@@ -7,7 +7,7 @@ read_globals = {
   -- lua/prelude.lua, prepended to every script
   "clock", "next_token", "refuse", "read_hash", "sooner", "term_is_over",
   -- lua/lock/shared.lua, prepended to those of locks
-  "lease_of", "outlive",
+  "lease_of", "is_held", "outlive", "told",
   -- lua/idempotency.lua, prepended to those that take an Idempotency-Key
   "replay", "take_up", "keep",
   -- lua/dispatch/habit.lua, prepended to the same

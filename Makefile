@@ -89,9 +89,10 @@ bench: ## measure: a table with the limit beside each figure
 	scripts/setup run
 	cargo bench --locked
 
-soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts of three replicas
-	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 cargo nextest run --locked --profile soak --test it \
-		-E 'test(idle_connections) or test(rolling_restarts)'
+soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts, LiveKit away for 30 s
+	GREENROOM_TEST_CONNECTIONS=10000 GREENROOM_TEST_RESTARTS=20 GREENROOM_TEST_OUTAGE_SECONDS=30 \
+	GREENROOM_TEST_LOCK_ROUNDS=10 cargo nextest run --locked --profile soak --test it \
+		-E 'test(idle_connections) or test(rolling_restarts) or test(life_storm) or test(binary_locks)'
 
 # Without nextest: the whole run is one test, and may take hours.
 harness: setup ## replicas under seeded faults: SEEDS=500 SECONDS=30 FIRST_SEED=1 AT_ONCE=4

@@ -16,10 +16,13 @@ use tracing::field::Empty;
 
 use crate::access::{Access, Limits, Strangers};
 use crate::background::{self, BackgroundOptions};
-use crate::config::{Config, ProviderKind};
+use crate::config::{Config, LiveKitCredentials, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
-use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
+use crate::http::{
+    AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, WebhookRefusal, router,
+};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
+use crate::lock::Locks;
 use crate::name::Name;
 use crate::provider::Provider;
 use crate::provider::livekit::{LiveKit, WebhookError};
@@ -55,8 +58,10 @@ pub fn provider(config: &Config) -> anyhow::Result<Provider> {
                 "LiveKit is not configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, \
                  or GREENROOM_DISPATCH_PROVIDER=simulated to try greenroom without it",
             )?;
-            let timeout = config.livekit.call_timeout();
-            Ok(Provider::LiveKit(LiveKit::new(credentials.url, credentials.api_key, credentials.api_secret, timeout)?))
+            let (timeout, least) = (config.livekit.call_timeout(), config.livekit.call_timeout_min());
+            let least = config.livekit.call_timeout_adapts.then_some(least);
+            let LiveKitCredentials { url, api_key, api_secret } = credentials;
+            Ok(Provider::LiveKit(LiveKit::adaptive(url, api_key, api_secret, timeout, least)?))
         }
     }
 }
@@ -109,9 +114,11 @@ impl Replica {
         let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
+            locks: Locks::new(store.clone(), hints).until(shutdown.stopping()),
             access: Access::new(store.clone(), key),
             limits: Limits::new(store.clone(), NonZeroU32::new(config.server.rate_limit_per_second)),
             strangers: Strangers::new(NonZeroU32::new(config.server.wrong_keys_per_second)),
+            policies: Policies::new(config),
             metrics: Arc::clone(&metrics),
             readiness: readiness(&store),
             shutdown: shutdown.clone(),

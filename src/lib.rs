@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod lifecycle;
 pub mod lock;
 pub mod name;
+pub mod policy;
 pub mod provider;
 pub mod redis_url;
 pub mod scrub;

@@ -10,7 +10,7 @@ if not lock.owner then
 elseif lock.owner ~= ARGV[1] or (ARGV[2] ~= '' and lock.token ~= ARGV[2]) then
   return refuse('NOT_OWNER', 'the lock is not yours')
 end
-redis.call('HDEL', KEYS[1], 'owner', 'lease_until')
+redis.call('HDEL', KEYS[1], 'owner', 'acquired_at', 'lease_until')
 local prefix, name = KEYS[1]:match('^(gr:{%d+}:)(.*)$')
 redis.call('PUBLISH', prefix .. 'hints', name)
 return 1

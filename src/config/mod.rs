@@ -15,13 +15,16 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 pub use error::{ConfigError, Problem};
+pub use rules::{range_of, variable_of};
 pub use settings::{
     AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
     Server,
 };
 pub use sources::process_environment;
+pub use timeouts::Timeouts;
 
 /// The commented default settings, as they are built into the binary.
 pub const DEFAULT_TOML: &str = include_str!("../../config.default.toml");
@@ -44,6 +47,9 @@ pub struct Config {
     /// When an agent is reused, made again and ended.
     #[config(nested)]
     pub dispatch: Dispatch,
+    /// How long operations of workers and clients may take.
+    #[config(nested)]
+    pub timeouts: Timeouts,
     /// The elected replica.
     #[config(nested)]
     pub leader: Leader,

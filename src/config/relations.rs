@@ -37,6 +37,10 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     let budget = ("dispatch.creation_budget_ms", dispatch.creation_budget_ms);
     let call = ("livekit.call_timeout_ms", livekit.call_timeout_ms);
     checks.at_most(call, budget, "or one call could use it up");
+    if livekit.call_timeout_adapts {
+        let least = ("livekit.call_timeout_ms_min", livekit.call_timeout_ms_min);
+        checks.at_most(least, call, "which is the longest");
+    }
     // Each wait is twice the one before, so all of them are the first × (2^retries − 1).
     let waits = 1u64.checked_shl(dispatch.creation_retries).map_or(u64::MAX, |power| power - 1);
     let waits_ms = dispatch.creation_backoff_ms.saturating_mul(waits);

@@ -68,6 +68,8 @@ const RULES: &[(&str, Rule)] = &[
     ("livekit.api_key", Rule::Token),
     ("livekit.api_secret", Rule::SecretToken),
     ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
+    ("livekit.call_timeout_adapts", Rule::Switch),
+    ("livekit.call_timeout_ms_min", Rule::Whole(100, 60_000)),
     ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
     ("dispatch.default_agent", Rule::Name),
     ("dispatch.page_agents", Rule::Names),
@@ -96,6 +98,17 @@ const RULES: &[(&str, Rule)] = &[
     ("dispatch.reconcile_interval_ms", Rule::Whole(1_000, 86_400_000)),
     ("dispatch.observe_only", Rule::Switch),
     ("dispatch.agents", Rule::Agents),
+    ("timeouts.websocket_connect_ms", Rule::Whole(100, 600_000)),
+    ("timeouts.websocket_message_ms", Rule::Whole(100, 3_600_000)),
+    ("timeouts.speech_to_text_ms", Rule::Whole(100, 600_000)),
+    ("timeouts.language_model_ms", Rule::Whole(100, 600_000)),
+    ("timeouts.text_to_speech_ms", Rule::Whole(100, 600_000)),
+    ("timeouts.agent_creation_ms", Rule::Whole(1_000, 3_600_000)),
+    ("timeouts.agent_execution_ms", Rule::Whole(1_000, 86_400_000)),
+    ("timeouts.browser_automation_ms", Rule::Whole(1_000, 3_600_000)),
+    ("timeouts.file_preparation_ms", Rule::Whole(100, 3_600_000)),
+    ("timeouts.database_query_ms", Rule::Whole(10, 600_000)),
+    ("timeouts.event_delivery_ms", Rule::Whole(10, 60_000)),
     ("leader.lease_ms", Rule::Whole(100, 60_000)),
     ("leader.renew_ms", Rule::Whole(10, 30_000)),
     ("leader.scan_interval_ms", Rule::Whole(10, 60_000)),
@@ -152,6 +165,19 @@ pub(super) fn leaves() -> Vec<Leaf> {
 /// The rule of the setting, which must be one.
 pub(super) fn rule_of(path: &str) -> Option<Rule> {
     RULES.iter().find(|(name, _)| *name == path).map(|(_, rule)| *rule)
+}
+
+/// The bounds of a setting that is a whole number, both included.
+pub fn range_of(path: &str) -> Option<(u64, u64)> {
+    match rule_of(path)? {
+        Rule::Whole(min, max) => Some((min.try_into().ok()?, max.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// The variable of a setting, if it has one.
+pub fn variable_of(path: &str) -> Option<&'static str> {
+    leaves().into_iter().find(|leaf| leaf.path() == path)?.variable
 }
 
 impl Rule {

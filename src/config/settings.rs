@@ -93,6 +93,12 @@ pub struct LiveKit {
     /// How long one call may take.
     #[config(env = "GREENROOM_LIVEKIT_CALL_TIMEOUT_MS")]
     pub call_timeout_ms: u64,
+    /// Whether that follows what calls take.
+    #[config(env = "GREENROOM_LIVEKIT_CALL_TIMEOUT_ADAPTS")]
+    pub call_timeout_adapts: bool,
+    /// The shortest where it adapts.
+    #[config(env = "GREENROOM_LIVEKIT_CALL_TIMEOUT_MS_MIN")]
+    pub call_timeout_ms_min: u64,
 }
 
 /// `[dispatch]`: when an agent is reused, made again and ended.
@@ -350,6 +356,7 @@ durations! {
     }
     LiveKit {
         call_timeout = from_millis(call_timeout_ms),
+        call_timeout_min = from_millis(call_timeout_ms_min),
     }
     Dispatch {
         ttl = from_secs(ttl_seconds),

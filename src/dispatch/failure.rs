@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use super::DispatchError;
+use super::settings::Settings;
+use crate::policy::Verdict;
 use crate::provider::ProviderError;
 use crate::store::{Record, Refusal, StoreError};
+
+/// The longest that a provider is left alone because it asked for it.
+const HOLD_MAX: Duration = Duration::from_secs(30);
 
 /// A provider's error as the code and detail that a dispatch keeps.
 pub(super) fn describe(error: &ProviderError) -> (String, String) {
@@ -16,6 +21,24 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
         ProviderError::ObserveOnly => ("observe_only".to_owned(), String::new()),
         ProviderError::Rejected { code, detail } => (format!("rejected {code}"), detail.clone()),
     }
+}
+
+/// What the provider's error says about trying again.
+pub(super) fn verdict(error: &ProviderError) -> Verdict {
+    match error {
+        ProviderError::RateLimited { retry_after: Some(least) } => Verdict::After(*least),
+        error if error.is_retryable() => Verdict::Again,
+        _ => Verdict::Never,
+    }
+}
+
+/// How long an error is held for those who ask meanwhile: for as long as the provider asked to be left alone, too.
+pub(super) fn hold(error: &ProviderError, settings: &Settings) -> Duration {
+    let asked = match error {
+        ProviderError::RateLimited { retry_after } => retry_after.unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    settings.failure_hold.max(asked.min(HOLD_MAX))
 }
 
 /// The error that is held in a dispatch, for those who ask meanwhile.

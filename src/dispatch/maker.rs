@@ -26,7 +26,8 @@ use tracing::field::Empty;
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
 use super::settings::room_timeouts;
-use super::{Dispatch, DispatchError};
+use super::{Dispatch, DispatchError, failure};
+use crate::policy::{Attempts, Deadline, GivenUp, Operation};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
 use crate::store::{Commit, Record, Refusal, StoreError};
 
@@ -82,14 +83,13 @@ impl Core {
 
     async fn make_in_tries(&self, record: &Record, lost: &CancellationToken) -> Result<Dispatch, DispatchError> {
         let place = &record.dispatch.place;
-        let deadline = Instant::now() + self.settings.creation_budget;
+        let deadline = Deadline::after(self.settings.creation_budget);
         let metadata = self.store.metadata(place).await?;
         let (began, asked) = (Instant::now(), AtomicBool::new(false));
         let making = Making { core: self, record, lost, metadata, began, adopts_only: false, asked };
-        let mut backoff = self.settings.creation_backoff;
-        let mut tries_left = self.settings.creation_retries;
+        let mut attempts = Attempts::begin(self.settings.creation_retry(), deadline, &self.retry_budget);
         let error = loop {
-            let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
+            let error = match tokio::time::timeout_at(deadline.at(), Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => {
                     let provider_id = made.provider_id.as_deref().unwrap_or_default();
                     tracing::info!(line.kept = Empty, dispatch = %made.id, room = %place.room.encoded(), agent = %place.agent, provider_id, reason = made.reason, "dispatch made");
@@ -113,16 +113,14 @@ impl Core {
                     break ProviderError::Timeout;
                 }
             };
-            tracing::warn!(line.kept = Empty, dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
-            let pause = self.settings.drawn(backoff);
-            let in_time = Instant::now() + pause < deadline;
-            if tries_left == 0 || !error.is_retryable() || !in_time || lost.is_cancelled() {
-                break error;
+            let next = attempts.next(failure::verdict(&error));
+            let outcome = next.map_or_else(GivenUp::as_str, |_| "retried");
+            tracing::warn!(line.kept = Empty, dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, outcome, "dispatch creation failed at the provider");
+            self.metrics.attempt_failed(Operation::DispatchCreation, outcome);
+            match next {
+                Ok(pause) if !lost.is_cancelled() => tokio::time::sleep(pause).await,
+                _ => break error,
             }
-            tries_left -= 1;
-            self.metrics.creation_retried();
-            tokio::time::sleep(pause).await;
-            backoff *= 2;
         };
         let asked = making.asked.load(Ordering::SeqCst);
         if lost.is_cancelled() && asked {

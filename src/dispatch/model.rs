@@ -7,6 +7,7 @@ use tracing::field::Empty;
 use crate::id::DispatchId;
 use crate::idempotency::Once;
 use crate::name::Name;
+use crate::policy::Deadline;
 use crate::provider::{Person, ProviderError};
 
 /// Which agent in which room, of which tenant: at most one live dispatch exists for it.
@@ -135,6 +136,12 @@ pub struct Acquire {
 }
 
 impl Acquire {
+    /// The same, for a caller that waits no longer than that.
+    #[must_use]
+    pub fn until(self, deadline: Deadline) -> Self {
+        Self { patience: deadline.within(self.patience), ..self }
+    }
+
     /// The same, to be done once where `once`, given the place's name, says so.
     #[must_use]
     pub fn once(self, once: impl FnOnce(&str) -> Option<Once>) -> Self {
@@ -273,7 +280,7 @@ pub enum NoticeKind {
 impl NoticeKind {
     /// Logs that a person came or left; who it is stays with the provider.
     pub(super) fn tell(&self, room: &Name) {
-        let room = room.encoded();
+        let room = &*room.encoded();
         match self {
             Self::PersonJoined(_) => tracing::info!(line.kept = Empty, room, "a person came"),
             Self::PersonLeft(_) => tracing::info!(line.kept = Empty, room, "a person left"),

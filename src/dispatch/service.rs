@@ -19,6 +19,7 @@ use super::{
 };
 use crate::idempotency::Once;
 use crate::name::Name;
+use crate::policy::RetryBudget;
 use crate::provider::{Provider, ProviderError};
 use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
 use crate::telemetry::{AcquireOutcome, Metrics};
@@ -42,6 +43,7 @@ pub struct Core {
     pub(super) mint: TokenMint,
     hints: Hints,
     pub(super) admission: Admission,
+    pub(super) retry_budget: RetryBudget,
     waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
@@ -98,8 +100,9 @@ impl Dispatches {
         work: TaskTracker,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (admission, waiting) = (Admission::default(), Waiting::default());
-        Self { core: Arc::new(Core { store, provider, settings, mint, hints, admission, waiting, metrics, work }) }
+        let (admission, retry_budget, waiting) = Default::default();
+        let core = Core { store, provider, settings, mint, hints, admission, retry_budget, waiting, metrics, work };
+        Self { core: Arc::new(core) }
     }
 
     /// Returns the live dispatch of the place, or makes one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{AgentSettings, ReturnPolicy};
 use crate::name::Name;
+use crate::policy::{CLEANUP, Retry};
 use crate::provider::RoomTimeouts;
 use crate::store::{AcquireRules, Bounds, ObserveRules};
 
@@ -147,6 +148,21 @@ impl Settings {
     /// A pause before something is said again, such that those who failed together do not come together.
     pub(super) fn drawn(&self, pause: Duration) -> Duration {
         pause.mul_f64(rand::random_range(self.pause_part_min..=1.0))
+    }
+
+    /// How a creation is tried again at the provider.
+    pub(super) fn creation_retry(&self) -> Retry {
+        Retry {
+            attempts: self.creation_retries + 1,
+            pause: self.creation_backoff,
+            pause_max: self.creation_budget,
+            part_min: self.pause_part_min,
+        }
+    }
+
+    /// How the removal of what nobody else knows of is tried again.
+    pub(super) fn cleanup_retry(&self) -> Retry {
+        Retry { part_min: self.pause_part_min, ..CLEANUP }
     }
 
     pub(super) fn silent_after(&self) -> Duration {

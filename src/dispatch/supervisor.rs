@@ -10,6 +10,7 @@ use super::leaving::{is_accepted, is_present};
 use super::service::Core;
 use super::{Dispatch, DispatchError, Place, State};
 use crate::id::DispatchId;
+use crate::policy::{Attempts, Deadline, GivenUp, Operation, RetryBudget, Verdict};
 use crate::provider::{Look, ProviderDispatch, ProviderError};
 use crate::store::{Due, DueKind, Judgement, Observation, Record, Refusal, StoreError};
 
@@ -148,12 +149,22 @@ impl Core {
 
     /// Removes what was made for a claim that was lost; tries for a while, for nobody else knows of it.
     pub(super) async fn undo(&self, place: &Place, provider_id: &str) {
-        let mut pause = Duration::from_millis(100);
-        for _ in 0..8 {
+        // A budget of its own: nobody else would do it.
+        let (retry, budget) = (self.settings.cleanup_retry(), RetryBudget::default());
+        let mut attempts = Attempts::begin(retry, Deadline::after(UNDO_TIME_MAX), &budget);
+        loop {
             let Err(error) = self.remove(place, provider_id).await else { return };
-            tracing::warn!(line.kept = Empty, room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
-            tokio::time::sleep(self.settings.drawn(pause)).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            let next = attempts.next(match &error {
+                Failure::Provider(ProviderError::RateLimited { retry_after: Some(least) }) => Verdict::After(*least),
+                _ => Verdict::Again,
+            });
+            let outcome = next.map_or_else(GivenUp::as_str, |_| "retried");
+            tracing::warn!(line.kept = Empty, room = %place.room.encoded(), provider_id, %error, outcome, "an overtaken dispatch could not be deleted yet");
+            self.metrics.attempt_failed(Operation::ProviderCleanup, outcome);
+            match next {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(_) => break,
+            }
         }
         tracing::error!(line.kept = Empty, room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");
     }
@@ -167,7 +178,7 @@ impl Core {
     ) -> Result<T, DispatchError> {
         let dispatch = &record.dispatch;
         let (code, detail) = super::failure::describe(&error);
-        let hold = self.settings.failure_hold;
+        let hold = super::failure::hold(&error, &self.settings);
         let retry_max = self.settings.slow_try_interval;
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
             Ok(failed) => {
@@ -184,6 +195,9 @@ impl Core {
         Err(DispatchError::Provider { source: error, retry_after: hold })
     }
 }
+
+/// How long what was overtaken is tried to be removed.
+const UNDO_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Why a dispatch ends, or is made again.
 const REASONS: [&str; 9] = [

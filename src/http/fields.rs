@@ -65,6 +65,26 @@ pub(super) struct Metadata(pub(super) String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TtlSeconds(pub(super) u32);
 
+/// A lock's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LockName(pub(super) Name);
+
+/// Who holds a lock, as the holder calls itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LockOwner(pub(super) Name);
+
+/// How long a lock is held without being renewed: 1 to 3,600 seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseSeconds(pub(super) u32);
+
+/// How long a caller waits: 0 to 30 seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct WaitSeconds(pub(super) u32);
+
+/// A fencing token. JSON's numbers are exact up to its largest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FencingToken(pub(super) u64);
+
 /// The name of a dispatch's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StateName(pub(super) State);
@@ -116,6 +136,8 @@ text_field!(ScopeName, "a scope", |text| {
     Scope::parse(&text).map(Self).ok_or("must be one of dispatch, pool, worker, task, read, admin")
 });
 text_field!(AgentName, "an agent's name", |text| Name::strict(text).map(Self));
+text_field!(LockName, "a lock's name", |text| Name::strict(text).map(Self));
+text_field!(LockOwner, "an owner", |text| Name::room(text).map(Self));
 text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
 text_field!(Metadata, "metadata", |text| {
     if text.len() <= METADATA_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 65,536 bytes") }
@@ -133,47 +155,71 @@ text_field!(Session, "a session's state", |text| match text.as_str() {
 /// Ten years of seconds: longer than anybody plans.
 pub(super) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;
 
-impl<'de> Deserialize<'de> for TtlSeconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Whole { what: "ttl_seconds", max: TTL_SECONDS_MAX }).map(Self)
-    }
+/// The longest lease of a lock, in seconds: who needs it for longer renews it.
+pub(super) const LEASE_SECONDS_MAX: u32 = 3_600;
+
+/// The longest wait that can be asked for, in seconds: balancers cut what is silent for a minute.
+pub(super) const WAIT_SECONDS_MAX: u32 = 30;
+
+/// The largest whole number up to which every JSON reader is exact.
+pub(super) const TOKEN_MAX: u64 = (1 << 53) - 1;
+
+/// Fields that are whole numbers of a range, in their own type.
+macro_rules! whole_field {
+    ($field:ident, $what:literal, $min:expr, $max:expr) => {
+        impl<'de> Deserialize<'de> for $field {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let whole = Whole { what: $what, min: $min, max: $max.into() };
+                let number = deserializer.deserialize_any(whole)?;
+                number.try_into().map(Self).map_err(|_| de::Error::custom(whole))
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for KeyLifeSeconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Whole { what: "expires_in_seconds", max: KEY_LIFE_SECONDS_MAX }).map(Self)
-    }
-}
+whole_field!(TtlSeconds, "ttl_seconds", 1, TTL_SECONDS_MAX);
+whole_field!(LeaseSeconds, "ttl_seconds", 1, LEASE_SECONDS_MAX);
+whole_field!(WaitSeconds, "wait_seconds", 0, WAIT_SECONDS_MAX);
+whole_field!(FencingToken, "token", 1, TOKEN_MAX);
+whole_field!(KeyLifeSeconds, "expires_in_seconds", 1, KEY_LIFE_SECONDS_MAX);
 
 impl<'de> Deserialize<'de> for RateLimitPerSecond {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let limit = deserializer.deserialize_any(Whole { what: "rate_limit_per_second", max: RATE_LIMIT_MAX })?;
-        NonZeroU32::new(limit).map(Self).ok_or_else(|| de::Error::custom("must be 1 at least"))
+        let whole = Whole { what: "rate_limit_per_second", min: 1, max: RATE_LIMIT_MAX.into() };
+        let limit = u32::try_from(deserializer.deserialize_any(whole)?).ok().and_then(NonZeroU32::new);
+        limit.map(Self).ok_or_else(|| de::Error::custom(whole))
     }
 }
 
-/// Takes a whole number from 1 on. Whatever stands there is read: a number that is none of ours is no
+/// Takes a whole number within bounds. Whatever stands there is read: a number that is none of ours is no
 /// fault of the JSON.
+#[derive(Clone, Copy)]
 struct Whole {
     what: &'static str,
-    max: u32,
+    min: u64,
+    max: u64,
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {} to {}", self.what, self.min, self.max)
+    }
 }
 
 impl Visitor<'_> for Whole {
-    type Value = u32;
+    type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of 1 to {}", self.what, self.max)
+        write!(f, "{} of {} to {}", self.what, self.min, self.max)
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
-        let in_range = u32::try_from(number).ok().filter(|number| (1..=self.max).contains(number));
-        in_range.ok_or_else(|| E::custom(format_args!("{} must be 1 to {}", self.what, self.max)))
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u64, E> {
+        if (self.min..=self.max).contains(&number) { Ok(number) } else { Err(E::custom(self)) }
     }
 
-    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<u32, E> {
-        let whole = whole(seconds).ok_or_else(|| E::invalid_type(de::Unexpected::Float(seconds), &self))?;
-        self.visit_u64(u64::try_from(whole).unwrap_or(0))
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<u64, E> {
+        let whole = whole(number).ok_or_else(|| E::invalid_type(de::Unexpected::Float(number), &self))?;
+        self.visit_u64(u64::try_from(whole).unwrap_or(u64::MAX))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server.rs    accepts connections, with their limits and time-outs
+//! budget.rs    how long the caller waits for an answer
 //! auth.rs      who calls, whether the route is open to them, and whether they may call now
 //! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
@@ -14,6 +15,7 @@
 
 mod agents;
 mod auth;
+mod budget;
 mod cors;
 mod dispatches;
 mod extract;
@@ -21,9 +23,11 @@ mod fields;
 mod idempotency;
 mod keys;
 mod livekit;
+mod locks;
 mod openapi;
 mod operation;
 mod peer;
+mod policies;
 mod problem;
 mod problem_catalogue;
 #[cfg(test)]
@@ -40,6 +44,7 @@ mod timed_io;
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
 pub use openapi::document;
 pub use operation::readyz::{Check, Readiness};
+pub use policies::Policies;
 pub use router::{RouteAccess, route_access, router};
 pub use server::{Server, ServerOptions};
 pub use state::{App, AppState, HttpSettings};

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 pub(super) use super::problem_catalogue::Code;
 use crate::access::{AccessError, TooFast};
 use crate::dispatch::DispatchError;
+use crate::lock::LockError;
 use crate::provider::ProviderError;
 
 /// How long a caller waits before it repeats what the store or a deadline refused.
@@ -203,6 +204,19 @@ impl From<DispatchError> for Problem {
                 Self::new(Code::StoreUnavailable, "the store is not reachable, or takes no writes now").cause(detail)
             }
             DispatchError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<LockError> for Problem {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy { owner, left } => {
+                Self::new(Code::LockHeld, format!("it is held by {owner}")).retry_after(left)
+            }
+            LockError::Lost => Self::new(Code::LeaseLost, "this owner does not hold the lock by this token"),
+            LockError::Free => Self::new(Code::LockNotHeld, "nobody holds a lock of that name"),
+            LockError::Store(error) => DispatchError::from(error).into(),
         }
     }
 }

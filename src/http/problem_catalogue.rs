@@ -86,6 +86,9 @@ catalogue! {
     KeyNotFound: "key_not_found", NOT_FOUND, NEVER, "No such API key", OUR_REQUEST,
     ["`GET /v1/keys` lists those that there are."];
 
+    LockNotHeld: "lock_not_held", NOT_FOUND, NEVER, "Nobody holds the lock", OUR_REQUEST,
+    ["Nobody took it, it was given back, or its lease ended: take it with `POST /v1/locks/{name}/acquire`."];
+
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
 
@@ -100,6 +103,14 @@ catalogue! {
 
     DispatchEnded: "dispatch_ended", GONE, NEVER, "The dispatch is over", GONE,
     ["Leave the room and stop reporting: the dispatch was ended, or replaced by a new one."];
+
+    LockHeld: "lock_held", CONFLICT, AGAIN, "Somebody else holds the lock", BUSY,
+    ["Try again after `retry_after_seconds`, when its lease ends unless it is renewed, or wait for it with `wait_seconds`.",
+     "`detail` says who holds it."];
+
+    LeaseLost: "lease_lost", CONFLICT, NEVER, "The lease is over", BUSY,
+    ["Stop what the lock protects: somebody else may hold it. Then take it anew.",
+     "Renew in time, at a third of `ttl_seconds` or so; and let what you write to refuse tokens below the highest it saw."];
 
     RequestUnderWay: "request_under_way", CONFLICT, AGAIN, "The same request is under way", BUSY,
     ["Repeat it with the same `Idempotency-Key` after `retry_after_seconds`: it then gets the first one's answer."];

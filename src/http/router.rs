@@ -9,10 +9,10 @@ use utoipa_axum::routes;
 use super::auth::Access::{self, Key, KeyOrPage, Open};
 use super::auth::Needs;
 use super::problem::Form::{self, Kept, Problem};
-use super::shell::Patience::{self, Prompt, Waits};
+use super::shell::Patience::{self, LongPoll, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, keys, livekit, operation, rooms, shell};
+use super::{agents, cors, dispatches, keys, livekit, locks, operation, policies, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -71,14 +71,23 @@ pub(super) struct Route {
 /// Dispatches: who may read looks, who may dispatch does both.
 const DISPATCH: Needs =
     Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Locks are for whoever changes something.
+const LOCK: Needs = Needs {
+    look: Scopes::of(&[Scope::Read, Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
+    change: Scopes::of(&[Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
+};
+/// Every good key will do.
+const ANY: Needs = Needs { look: Scopes::of(&Scope::ALL), change: Scopes::of(&[]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
-/// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider.
+/// `Open` routes check their callers themselves, or serve anybody; `Waits` routes may wait for the provider, `LongPoll`
+/// ones for as long as the caller asks to.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Route> {
     use dispatches::{activity, alive, create, end, end_of_room, get, list, ttl};
     use livekit::{agent_status, dispatch_agent, webhook};
+    use locks::{acquire, release, renew};
     use operation::{docs, healthz, metrics, openapi, readyz};
     use rooms::{connect, explain};
     vec![
@@ -92,6 +101,13 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, routes!(agents::drain::drain)),
         route("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, routes!(agents::undrain::undrain)),
         route("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, routes!(explain::explain)),
+
+        route("/v1/locks/{name}", Key(LOCK), Prompt, Problem, routes!(locks::get::get)),
+        route("/v1/locks/{name}/acquire", Key(LOCK), LongPoll, Problem, routes!(acquire::acquire)),
+        route("/v1/locks/{name}/renew", Key(LOCK), Prompt, Problem, routes!(renew::renew)),
+        route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
+
+        route("/v1/policies", Key(ANY), Prompt, Problem, routes!(policies::policies)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

@@ -16,11 +16,13 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::auth::{Access, admit};
+use super::fields::WAIT_SECONDS_MAX;
 use super::problem::{Code, Form, Problem};
-use super::rate_limit;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
+use super::{budget, rate_limit};
 use crate::access::Quota;
+use crate::policy::Deadline;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::HttpLabels;
 
@@ -31,6 +33,8 @@ pub(super) enum Patience {
     Prompt,
     /// It may wait for the provider; the deadline lies above the wait.
     Waits,
+    /// It may wait for as long as the caller asks to; the deadline lies above the longest such wait.
+    LongPoll,
 }
 
 /// What the table of routes says of one.
@@ -69,17 +73,21 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
     // Two hosts, and a body whose end is told in pieces, is where smuggling begins: nothing follows it.
     let last = !one_host || request.headers().contains_key(TRANSFER_ENCODING);
 
-    let deadline = match spec.patience {
+    let budget = match spec.patience {
         Patience::Prompt => app.settings.request_timeout,
         Patience::Waits => app.settings.patient_timeout(),
+        Patience::LongPoll => Duration::from_secs(WAIT_SECONDS_MAX.into()) + app.settings.request_timeout,
     };
     let span = tracing::info_span!("request", request_id = id.as_str());
     let mut quota = None;
-    let response = if one_host {
-        let handler = admitted(&app, spec.access, request, next, &mut quota);
-        in_time(deadline, &app.metrics, handler).instrument(span).await
-    } else {
-        Problem::new(Code::MalformedRequest, "a request has one Host header").into_response()
+    let response = match (one_host, budget::asked(request.headers())) {
+        (false, _) => Problem::new(Code::MalformedRequest, "a request has one Host header").into_response(),
+        (_, Err(problem)) => problem.into_response(),
+        (true, Ok(asked)) => {
+            let deadline = Deadline::after(asked.map_or(budget, |asked| asked.min(budget)));
+            let handler = admitted(&app, spec.access, deadline, request, next, &mut quota);
+            in_time(deadline, &app.metrics, handler).instrument(span).await
+        }
     };
 
     let exchange = Exchange { metrics: &app.metrics, id: &id, spec: &spec, method, took: started.elapsed() };
@@ -109,8 +117,16 @@ fn has_one_host(request: &Request) -> bool {
 }
 
 /// The handler's answer to a caller to whom the route is open.
-async fn admitted(app: &App, access: Access, request: Request, next: Next, quota: &mut Option<Quota>) -> Response {
+async fn admitted(
+    app: &App,
+    access: Access,
+    deadline: Deadline,
+    request: Request,
+    next: Next,
+    quota: &mut Option<Quota>,
+) -> Response {
     let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(deadline);
     match admit(app, access, &parts, quota).await {
         Ok(caller) => {
             if let Some(caller) = caller {
@@ -124,8 +140,8 @@ async fn admitted(app: &App, access: Access, request: Request, next: Next, quota
 
 /// The handler's answer, unless it panics or takes too long. What it has begun at the
 /// provider goes on by itself.
-async fn in_time(deadline: Duration, metrics: &Metrics, handler: impl Future<Output = Response>) -> Response {
-    match tokio::time::timeout(deadline, AssertUnwindSafe(handler).catch_unwind()).await {
+async fn in_time(deadline: Deadline, metrics: &Metrics, handler: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout_at(deadline.at(), AssertUnwindSafe(handler).catch_unwind()).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => Problem::internal(panic_message(panic.as_ref())).into_response(),
         Err(_) => {
@@ -292,7 +308,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_panics_or_hangs_is_answered_for() {
         let code = |response: &Response| response.extensions().get::<Problem>().map(|problem| problem.code);
-        let (second, metrics) = (Duration::from_secs(1), Metrics::new());
+        let (second, metrics) = (Deadline::after(Duration::from_secs(1)), Metrics::new());
         let fine = in_time(second, &metrics, async { StatusCode::OK.into_response() }).await;
         assert_eq!((fine.status(), code(&fine)), (StatusCode::OK, None));
         let panicked = in_time(second, &metrics, async { panic!("a defect") }).await;

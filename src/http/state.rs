@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
+use super::policies::Policies;
 use crate::access::{Access, Limits, Strangers};
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
+use crate::lock::Locks;
 use crate::name::Name;
 use crate::telemetry::Metrics;
 
@@ -19,12 +21,16 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The domain.
     pub dispatches: Dispatches,
+    /// Locks for whoever calls.
+    pub locks: Locks,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.
     pub limits: Limits,
     /// How many wrong keys an address may show.
     pub strangers: Strangers,
+    /// What workers and clients go by.
+    pub policies: Policies,
     /// The replica's metrics.
     pub metrics: Arc<Metrics>,
     /// What must hold for the replica to be ready.

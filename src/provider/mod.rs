@@ -105,7 +105,7 @@ pub enum ProviderError {
         /// For a developer; holds no token.
         detail: String,
     },
-    /// Too many calls (429).
+    /// Too many calls (429), or it is away and says until when (503 with `Retry-After`).
     #[error("the provider asks for fewer calls")]
     RateLimited {
         /// How long to wait, where it said so.

@@ -19,25 +19,47 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Who waits for which place, in this replica. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
-    waiting: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+    waiting: Waiting,
+}
+
+type Waiting = Arc<Mutex<HashMap<String, watch::Sender<()>>>>;
+
+/// Listens for one place. However the wait ends, also where it never begins, nothing is left of it.
+struct Ear {
+    waiting: Waiting,
+    name: String,
+    receiver: Option<watch::Receiver<()>>,
+}
+
+impl Ear {
+    fn open(waiting: &Waiting, name: &str) -> Self {
+        let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = all.entry(name.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        drop(all);
+        Self { waiting: Arc::clone(waiting), name: name.to_owned(), receiver: Some(receiver) }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        // First, or it would count itself.
+        self.receiver = None;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.get(&self.name).is_some_and(|sender| sender.receiver_count() == 0) {
+            waiting.remove(&self.name);
+        }
+    }
 }
 
 impl Hints {
     /// Waits for a hint for the place (`<tenant>:<room>:<agent>`), which is heard from the call on,
     /// or for the longest time.
     pub fn wait(&self, name: &str, longest: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let (waiting, name) = (Arc::clone(&self.waiting), name.to_owned());
-        let mut receiver = {
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.entry(name.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()
-        };
+        let mut ear = Ear::open(&self.waiting, name);
         async move {
-            // An error says that the sender is gone, which is a reason to ask, too.
-            let _ = tokio::time::timeout(longest, receiver.changed()).await;
-            drop(receiver);
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.get(&name).is_some_and(|sender| sender.receiver_count() == 0) {
-                waiting.remove(&name);
+            if let Some(receiver) = &mut ear.receiver {
+                // An error says that the sender is gone, which is a reason to ask, too.
+                let _ = tokio::time::timeout(longest, receiver.changed()).await;
             }
         }
     }
@@ -88,5 +110,31 @@ impl Hints {
                 _ = changes.changed() => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_left_of_a_wait_however_it_ends() {
+        let hints = Hints::default();
+        let left = || hints.waiting.lock().unwrap().len();
+        let minute = Duration::from_mins(1);
+        drop(hints.wait("never begun", minute));
+        let given_up = tokio::time::timeout(Duration::from_secs(1), hints.wait("given up", minute));
+        assert!(given_up.await.is_err());
+        hints.wait("over", minute).await;
+        assert_eq!(left(), 0);
+        let (one, other) = (hints.wait("both", minute), hints.wait("both", minute));
+        drop(one);
+        assert_eq!(left(), 1, "the other still listens");
+        hints.wake("both");
+        let anew = hints.wait("both", minute);
+        other.await;
+        assert_eq!(left(), 1, "who came after the hint waits for the next one");
+        drop(anew);
+        assert_eq!(left(), 0);
     }
 }

@@ -108,6 +108,7 @@ scripts! {
     LOCK_ACQUIRE = LOCK, "lock/acquire.lua";
     LOCK_RENEW = LOCK, "lock/renew.lua";
     LOCK_RELEASE = LOCK, "lock/release.lua";
+    LOCK_GET = LOCK, "lock/get.lua";
     LEADER_BEGIN = "", "leader/begin.lua";
     SCHEMA_CREATE = "", "schema/create.lua";
     SCHEMA_STEP = "", "schema/step.lua";

@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
+use crate::policy::Operation;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -100,6 +101,12 @@ struct OperationLabels {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The metrics of one replica. Shared behind an `Arc`.
@@ -116,7 +123,7 @@ pub struct Metrics {
     acquired: Family<OutcomeLabels, Counter>,
     provider_calls: Family<CallLabels, Counter>,
     provider_durations: Durations<CallLabel>,
-    creation_retries: Counter,
+    retries: Family<RetryLabels, Counter>,
     redispatched: Family<ReasonLabels, Counter>,
     ended: Family<ReasonLabels, Counter>,
     lifetime: Histogram,
@@ -149,7 +156,7 @@ impl Metrics {
             acquired: Family::default(),
             provider_calls: Family::default(),
             provider_durations: Family::new_with_constructor(durations),
-            creation_retries: Counter::default(),
+            retries: Family::default(),
             redispatched: Family::default(),
             ended: Family::default(),
             lifetime: Histogram::new(LIFETIME_BOUNDS),
@@ -201,7 +208,7 @@ impl Metrics {
             Unit::Seconds,
             self.provider_durations.clone(),
         );
-        own.register("creation_retries", "Creations tried again after a failure", self.creation_retries.clone());
+        own.register("retries", "Failures that were tried again, or why they were not", self.retries.clone());
         own.register("redispatches", "Agents dispatched again, by why", self.redispatched.clone());
         own.register("cleanups", "Ends carried out at the provider, by outcome", self.cleanups.clone());
         own.register_with_unit(
@@ -270,9 +277,9 @@ impl Metrics {
         self.provider_durations.get_or_create(&CallLabel { call }).observe(took.as_secs_f64());
     }
 
-    /// A creation is tried again.
-    pub fn creation_retried(&self) {
-        self.creation_retries.inc();
+    /// An attempt failed; `outcome` is `retried`, or why it is not tried again.
+    pub fn attempt_failed(&self, operation: Operation, outcome: &'static str) {
+        self.retries.get_or_create(&RetryLabels { operation: operation.as_str(), outcome }).inc();
     }
 
     /// An agent was lost, and is dispatched again.

@@ -48,6 +48,8 @@ enum Act {
     Resign,
     Begin,
     Lock,
+    KeepLock,
+    Unlock,
     Floor,
     Drain,
     TakeQuota,
@@ -58,7 +60,7 @@ enum Act {
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 35] = [
+const ACTS: [Act; 37] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -89,6 +91,8 @@ const ACTS: [Act; 35] = [
     Act::Resign,
     Act::Begin,
     Act::Lock,
+    Act::KeepLock,
+    Act::Unlock,
     Act::Floor,
     Act::Drain,
     Act::TakeQuota,
@@ -158,6 +162,10 @@ impl Act {
             }
             Self::GiveQuota => {
                 scene.store.take_quota(&scene.place, BOUNDS).await.expect("a place");
+            }
+            Self::KeepLock | Self::Unlock => {
+                let place = &scene.place;
+                scene.store.lock(&place.tenant, &place.agent, "ann", CLAIM).await.expect("a lock");
             }
             Self::Verify => scene.pass(Duration::from_secs(20)),
             Self::ObserveWell | Self::ObserveRedispatch | Self::ReapProvider => {
@@ -239,6 +247,14 @@ impl Act {
             Self::Resign => store.resign("a").await,
             Self::Begin => store.begin_term(shard, TERM + 1).await,
             Self::Lock => store.lock(&place.tenant, &place.agent, "ann", CLAIM).await.map(drop),
+            Self::KeepLock => {
+                let token = lock_token(scene).await?;
+                store.renew_lock(&place.tenant, &place.agent, ("ann", token), 2 * CLAIM).await.map(drop)
+            }
+            Self::Unlock => {
+                let token = lock_token(scene).await?;
+                store.unlock(&place.tenant, &place.agent, "ann", token).await.map(drop)
+            }
             Self::Floor => store.raise_token_floor(shard, u64::from(u32::MAX) << 12).await.map(drop),
             Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
@@ -246,6 +262,12 @@ impl Act {
             Self::Borrow => store.borrow_limit(&CallerId::Settings, LIMIT, 1).await.map(drop),
         }
     }
+}
+
+/// The token of the lock that is held.
+async fn lock_token(scene: &Scene) -> Result<u64, StoreError> {
+    let held = scene.store.lock_holder(&scene.place.tenant, &scene.place.agent).await?;
+    Ok(held.map_or(1, |held| held.token))
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::view::{DispatchView, answer};
 use crate::dispatch::{Acquire, Acquired, Place};
 use crate::http::auth::By;
+use crate::http::budget::Until;
 use crate::http::fields::{AgentName, Metadata, RoomName, TtlSeconds};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
@@ -59,11 +60,12 @@ refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, Provi
 pub(in crate::http) async fn create(
     State(app): State<App>,
     By(caller): By,
+    Until(deadline): Until,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let acquire = request.into_acquire(&app.settings, caller.tenant());
     let acquire = acquire.once(|place| key.once(&caller, "dispatches", place));
-    let acquired = app.dispatches.acquire(acquire).await?;
+    let acquired = app.dispatches.acquire(acquire.until(deadline)).await?;
     Ok(respond(acquired))
 }
 

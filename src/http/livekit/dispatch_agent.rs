@@ -16,6 +16,7 @@ use super::page;
 use crate::access::Caller;
 use crate::dispatch::{Acquire, Acquired};
 use crate::http::auth::By;
+use crate::http::budget::Until;
 use crate::http::fields::{AgentName, PageRoomName, RoomName, whole};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
@@ -94,11 +95,12 @@ refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, Provi
 pub(in crate::http) async fn dispatch_agent(
     State(app): State<App>,
     By(caller): By,
+    Until(deadline): Until,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let acquire = request.into_acquire(&app.settings, &caller)?;
     let acquire = acquire.once(|place| key.once(&caller, "dispatch-agent", place));
-    let acquired = app.dispatches.acquire(acquire).await?;
+    let acquired = app.dispatches.acquire(acquire.until(deadline)).await?;
     Ok(respond(&acquired))
 }
 

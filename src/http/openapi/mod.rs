@@ -16,6 +16,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, Header, Object, Ref, RefOr, Schema};
 
 use super::auth::Access;
+use super::budget::{REQUEST_TIMEOUT, TIMEOUT_MS_MAX};
 use super::fields;
 use super::problem::{Document, Form, KeptFailure};
 use super::router::table;
@@ -40,6 +41,8 @@ pub fn document() -> &'static str {
         (name = "dispatches", description = "The agents of rooms: at most one live agent of a name per room."),
         (name = "rooms", description = "Joining a room together with its agent, and why it has one or none."),
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
+        (name = "locks", description = "Locks over all replicas: a lease with an owner and a fencing token."),
+        (name = "policies", description = "How long things may take, and when they are tried again."),
         (name = "keys", description = "API keys: who may call. For administrators."),
         (name = "livekit", description = "The contracts of browsers, and LiveKit's webhooks. They keep their own form."),
         (name = "operation", description = "Is it there, is it ready, how is it doing, what can it do. Anybody may ask."),
@@ -47,7 +50,8 @@ pub fn document() -> &'static str {
     components(schemas(
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
         fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
-        fields::KeyLifeSeconds, fields::RateLimitPerSecond, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
+        fields::KeyLifeSeconds, fields::RateLimitPerSecond, fields::LockName, fields::LockOwner, fields::LeaseSeconds,
+        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
     ))
 )]
 struct Base;
@@ -89,8 +93,10 @@ fn surround(operation: &mut Operation, access: Access, form: Form) {
         Access::Open => {}
     }
     refusals::describe(operation, access, form);
-    let id = RefOr::<Parameter>::Ref(Ref::new("#/components/parameters/X-Request-Id"));
-    operation.parameters.get_or_insert_default().push(id);
+    for name in ["X-Request-Id", REQUEST_TIMEOUT] {
+        let given = RefOr::<Parameter>::Ref(Ref::new(format!("#/components/parameters/{name}")));
+        operation.parameters.get_or_insert_default().push(given);
+    }
     for answer in operation.responses.responses.values_mut() {
         if let RefOr::T(answer) = answer {
             let of_keys = OF_KEYS.into_iter().filter(|_| access != Access::Open);
@@ -111,9 +117,18 @@ fn describe_shared(components: &mut Components) {
         .schema(Some(text().examples(["Req_1.a-b"])))
         .build();
     components.parameters.insert("X-Request-Id".to_owned(), given.into());
+    let whole = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(TIMEOUT_MS_MAX));
+    let budget = ParameterBuilder::new()
+        .name(REQUEST_TIMEOUT)
+        .parameter_in(ParameterIn::Header)
+        .description(Some("How long the caller still waits for the answer, in milliseconds; what is longer than the route may take changes nothing. What is not done then is answered with 202 where there is such an answer, else with 503 `timeout`, and goes on."))
+        .schema(Some(whole.examples([2500])))
+        .build();
+    components.parameters.insert(REQUEST_TIMEOUT.to_owned(), budget.into());
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build();
     for (name, schema, description) in [
         ("X-Request-Id", id(), "The caller's id of the request, or one made for it."),
+        ("ETag", text().build(), "Names what was answered: show it in `If-None-Match`."),
         ("Cache-Control", text().build(), "What may be kept of the answer: nothing, mostly."),
         (
             "X-Content-Type-Options",

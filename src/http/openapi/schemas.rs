@@ -9,8 +9,9 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::http::fields::{
-    AgentName, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName,
-    RateLimitPerSecond, RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
+    AgentName, FencingToken, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, LeaseSeconds, LockName,
+    LockOwner, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName, RateLimitPerSecond, RoomName, ScopeName,
+    Session, StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, WAIT_SECONDS_MAX, WaitSeconds,
 };
 use crate::id::{DispatchId, KeyId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
@@ -64,6 +65,22 @@ schema!(
 );
 schema!(TtlSeconds, whole("A time to live, in seconds: 1 to 86,400 (a day).", TTL_SECONDS_MAX));
 schema!(KeyLifeSeconds, whole("How long a key opens, in seconds: at most ten years.", KEY_LIFE_SECONDS_MAX));
+schema!(LockName, name(PLAIN, "nightly-report", "A lock's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(
+    LockOwner,
+    name(PRINTABLE, "worker-7", "Who holds a lock: 1 to 128 printable characters. Each holder needs one of its own.")
+);
+schema!(LeaseSeconds, whole("How long a lock is held unless it is renewed: 1 to 3,600 s.", LEASE_SECONDS_MAX));
+schema!(WaitSeconds, whole("How long to wait for it: 0 to 30 s.", WAIT_SECONDS_MAX).minimum(Some(0)).examples([10]));
+schema!(
+    FencingToken,
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("A fencing token: higher than that of any holder before."))
+        .minimum(Some(1))
+        .maximum(Some(TOKEN_MAX))
+        .examples([1_795_253_513_787_u64])
+);
 schema!(
     RateLimitPerSecond,
     whole("How many calls a key may make in each second, on all replicas together: 1 to 1,000,000.", RATE_LIMIT_MAX)
@@ -141,6 +158,13 @@ mod tests {
         agree::<ScopeName>(Scope::ALL.map(|scope| json!(scope.as_str())).into_iter().chain(others()));
         agree::<KeyLifeSeconds>([0, 1, 315_360_000, 315_360_001, -1].map(|n| json!(n)).into_iter().chain(others()));
         agree::<RateLimitPerSecond>([0, 1, 1_000_000, 1_000_001, -1].map(|n| json!(n)).into_iter().chain(others()));
+        agree::<LockName>(lengths().chain(others()));
+        agree::<LockOwner>(lengths().chain(others()));
+        agree::<LeaseSeconds>([0, 1, 3_600, 3_601, -1].map(|n| json!(n)).into_iter().chain(others()));
+        let halves = [0.0, -1.0, 30.0, 30.5].map(|n| json!(n));
+        agree::<WaitSeconds>([0, 1, 30, 31, -1].map(|n| json!(n)).into_iter().chain(halves).chain(others()));
+        let tokens = [0, 1, TOKEN_MAX, TOKEN_MAX + 1, u64::MAX].map(|n| json!(n));
+        agree::<FencingToken>(tokens.into_iter().chain(others()));
         agree::<AgentName>(characters().chain(lengths()).chain(others()));
         let ascii = [METADATA_BYTES_MAX, METADATA_BYTES_MAX + 1].map(|n| json!("x".repeat(n)));
         agree::<Metadata>(ascii.into_iter().chain(others()));

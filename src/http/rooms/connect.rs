@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::dispatch::{Acquire, Place};
 use crate::http::auth::By;
+use crate::http::budget::Until;
 use crate::http::dispatches::view::{DispatchView, answer};
 use crate::http::fields::{AgentName, Metadata, PersonName, RoomName, TtlSeconds};
 use crate::http::idempotency::{KeyedJson, RequestKey};
@@ -82,6 +83,7 @@ refusals!(
 pub(in crate::http) async fn connect(
     State(app): State<App>,
     By(caller): By,
+    Until(deadline): Until,
     KeyedJson(request, key): KeyedJson<Request>,
 ) -> Result<Response, Problem> {
     let livekit = app.livekit()?;
@@ -93,7 +95,7 @@ pub(in crate::http) async fn connect(
     let join = JoinRequest { room: &acquire.place.provider_room(), identity: &identity, name: name.as_deref() };
     let token = livekit.join_token(join).map_err(Problem::internal)?;
 
-    let acquire = acquire.once(|place| key.once(&caller, "connect", place));
+    let acquire = acquire.until(deadline).once(|place| key.once(&caller, "connect", place));
     let (status, dispatch) = answer(app.dispatches.acquire(acquire).await?);
     let reused = status == StatusCode::OK;
     let (url, token) = (livekit.public_url(), token.expose_secret());

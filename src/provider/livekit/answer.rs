@@ -97,6 +97,8 @@ fn by_code(status: StatusCode, retry_after: Option<Duration>, error: &TwirpError
         | "failed_precondition"
         | "out_of_range"
         | "unimplemented" => ProviderError::Rejected { code: error.code.clone(), detail },
+        // It is there, and says when it will serve.
+        "unavailable" if retry_after.is_some() => ProviderError::RateLimited { retry_after },
         "unavailable" | "internal" | "unknown" | "aborted" | "canceled" | "dataloss" | "data_loss" => {
             ProviderError::Unavailable { detail: foreign(&format!("{}: {}", error.code, error.msg)) }
         }
@@ -116,6 +118,7 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>, text: &str) -> P
         // A proxy says 404 while it has nobody behind it: no verdict on what was asked.
         404 | 425 => ProviderError::Garbage { detail },
         400..=499 => ProviderError::Rejected { code: format!("http_{}", status.as_u16()), detail },
+        503 if retry_after.is_some() => ProviderError::RateLimited { retry_after },
         500..=599 => ProviderError::Unavailable { detail },
         _ => ProviderError::Garbage { detail },
     }
@@ -186,6 +189,9 @@ mod tests {
             CallError::Failed(ProviderError::RateLimited { retry_after }) => retry_after,
             other => panic!("{other:?}"),
         };
+        let away = refusal(StatusCode::SERVICE_UNAVAILABLE, Some("7"), b"<html>back soon</html>");
+        let told = ProviderError::RateLimited { retry_after: Some(Duration::from_secs(7)) };
+        assert_eq!(away, CallError::Failed(told));
         assert_eq!(wait("7"), Some(Duration::from_secs(7)));
         assert_eq!(wait("99999999"), Some(Duration::from_hours(1)));
         assert_eq!(wait("Wed, 21 Oct 2026 07:28:00 GMT"), None);

@@ -87,11 +87,22 @@ impl LiveKit {
         api_secret: &SecretString,
         call_timeout: Duration,
     ) -> Result<Self, SetupError> {
+        Self::adaptive(url, api_key, api_secret, call_timeout, None)
+    }
+
+    /// The same, where the time-out of each call follows what such calls take, from `least` on.
+    pub fn adaptive(
+        url: &str,
+        api_key: &str,
+        api_secret: &SecretString,
+        call_timeout: Duration,
+        least: Option<Duration>,
+    ) -> Result<Self, SetupError> {
         if api_key.is_empty() || api_secret.expose_secret().is_empty() {
             return Err(SetupError::NoCredentials);
         }
         let (http, ws) = addresses(url)?;
-        let twirp = Twirp::new(http, call_timeout, Keys::new(api_key, api_secret))?;
+        let twirp = Twirp::new(http, call_timeout, least, Keys::new(api_key, api_secret))?;
         Ok(Self { inner: Arc::new(Inner { url: ws, twirp }) })
     }
 

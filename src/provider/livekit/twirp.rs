@@ -4,7 +4,7 @@
 //! (a 401 in plain text) from a proxy's error page; it puts no bound on what it reads; and it speaks protobuf, in
 //! which nothing at all is a valid answer: a proxy's empty page would say that the room does not exist.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, CallError};
 use super::token::Keys;
+use crate::policy::Pace;
 use crate::provider::ProviderError;
 
 /// Shorter ones are words that may stand in any message.
@@ -33,20 +34,30 @@ pub(super) struct Twirp {
     /// Up to and without the slash before `twirp`.
     base: String,
     call_timeout: Duration,
+    pace: Pace,
     keys: Keys,
 }
 
 impl Twirp {
-    pub(super) fn new(base: String, call_timeout: Duration, keys: Keys) -> Result<Self, reqwest::Error> {
+    /// A call takes at most `call_timeout`, and where that adapts less, but not below `least`.
+    pub(super) fn new(
+        base: String,
+        call_timeout: Duration,
+        least: Option<Duration>,
+        keys: Keys,
+    ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            // Who repeats a call is the domain alone: two layers of repetitions multiply.
+            .retry(reqwest::retry::never())
             .pool_idle_timeout(IDLE_CONNECTION_MAX)
             .tcp_keepalive(KEEP_ALIVE)
             .connect_timeout(call_timeout)
             .timeout(call_timeout)
             .user_agent(concat!("greenroom/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, base, call_timeout, keys })
+        let pace = Pace::new(least.unwrap_or(call_timeout), call_timeout);
+        Ok(Self { http, base, call_timeout, pace, keys })
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -60,7 +71,24 @@ impl Twirp {
     /// Sends the message to `method` (`RoomService/ListRooms`) and reads the answer.
     pub(super) async fn call<Answer: DeserializeOwned>(
         &self,
-        method: &str,
+        method: &'static str,
+        grants: VideoGrants,
+        request: &serde_json::Value,
+    ) -> Result<Answer, CallError> {
+        let began = Instant::now();
+        let answer = self.exchange(method, grants, request).await;
+        match &answer {
+            Err(CallError::Failed(ProviderError::Timeout)) => self.pace.gave_up(method),
+            // A connection that is refused at once says nothing of how long an answer takes.
+            Err(CallError::Failed(ProviderError::Unavailable { .. })) => {}
+            _ => self.pace.answered(method, began.elapsed()),
+        }
+        answer
+    }
+
+    async fn exchange<Answer: DeserializeOwned>(
+        &self,
+        method: &'static str,
         grants: VideoGrants,
         request: &serde_json::Value,
     ) -> Result<Answer, CallError> {
@@ -70,6 +98,7 @@ impl Twirp {
             .header(AUTHORIZATION, self.authorization(grants)?)
             .header(CONTENT_TYPE, JSON)
             .body(request.to_string())
+            .timeout(self.pace.timeout(method))
             .send()
             .await
             .map_err(answer::unreachable)?;

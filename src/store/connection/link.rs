@@ -19,6 +19,9 @@ use crate::store::error::is_lost;
 /// After a failed try to connect, others who ask within this time get the same answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many grants at once wait for replicas to have them, each on a connection of its own.
+const GRANTS_AT_ONCE: usize = 16;
+
 /// Which server a link leads to.
 pub(super) enum Source {
     /// Always this one.
@@ -128,8 +131,14 @@ impl Link {
         replicas: u32,
     ) -> Result<T, StoreError> {
         let (generation, open) = self.open().await?;
+        // That many wait already says nothing of the server: the connection that all share is kept.
+        let own = tokio::time::timeout(self.command_timeout, open.pool.get()).await;
+        let own = own.map_err(|_| StoreError::unavailable("too many wait for replicas to confirm"))?;
+        let mut own = own.map_err(|error| {
+            self.discard(generation);
+            Failure::Unreachable(error.to_string())
+        })?;
         let send = async {
-            let mut own = open.pool.get().await.map_err(|error| Failure::Unreachable(error.to_string()))?;
             let connection: &mut MultiplexedConnection = &mut own;
             let value: T = request.send(connection).await.map_err(Failure::Redis)?;
             let wait = u64::try_from(self.command_timeout.as_millis() / 2).unwrap_or(u64::MAX);
@@ -233,7 +242,7 @@ impl Link {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(1024);
         let manager = deadpool_redis::Manager::new_with_config(endpoint.clone(), config).map_err(text)?;
-        let pool = deadpool_redis::Pool::builder(manager).max_size(1).build().map_err(text)?;
+        let pool = deadpool_redis::Pool::builder(manager).max_size(GRANTS_AT_ONCE).build().map_err(text)?;
         let taken = pool.get().await.map_err(|error| match error {
             deadpool_redis::PoolError::Backend(error) => error.to_string(),
             error => error.to_string(),

@@ -44,6 +44,7 @@ fn counted_once() -> Metrics {
     metrics.timed_out("request");
     metrics.dispatch_acquired(AcquireOutcome::Created);
     metrics.provider_called("look", "ok", second);
+    metrics.attempt_failed(Operation::DispatchCreation, "retried");
     metrics.redispatched("returned");
     metrics.cleaned_up(true);
     metrics.dispatch_ended("ttl", second);

@@ -24,6 +24,11 @@ const TAKES: &[&str] = &[
     "POST /v1/agents/{agent}/drain: dispatch",
     "POST /v1/agents/{agent}/undrain: dispatch",
     "GET /v1/rooms/{room}/explain: dispatch,read",
+    "GET /v1/locks/{name}: dispatch,pool,worker,task,read",
+    "POST /v1/locks/{name}/acquire: dispatch,pool,worker,task",
+    "POST /v1/locks/{name}/renew: dispatch,pool,worker,task",
+    "POST /v1/locks/{name}/release: dispatch,pool,worker,task",
+    "GET /v1/policies: dispatch,pool,worker,task,read,admin",
     "POST /v1/keys: admin",
     "GET /v1/keys: admin",
     "GET /v1/keys/{id}: admin",
@@ -88,7 +93,8 @@ fn path(template: &str, thing: &str) -> String {
         "/api/livekit/agent-status" => "?roomName=lobby",
         _ => "",
     };
-    format!("{}{query}", template.replace("{id}", thing).replace("{room}", thing).replace("{agent}", "guide"))
+    let named = template.replace("{agent}", "guide").replace("{name}", "nightly");
+    format!("{}{query}", named.replace("{id}", thing).replace("{room}", thing))
 }
 
 /// A request that makes sense to the route.
@@ -99,12 +105,15 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         "/v1/dispatches/{id}/ttl" => Some(json!({"ttl_seconds": 9})),
         "/v1/connect" => Some(json!({"room": "lobby"})),
         "/v1/keys" => Some(json!({"name": "k", "scopes": ["read"]})),
+        "/v1/locks/{name}/acquire" => Some(json!({"owner": "ann", "ttl_seconds": 30})),
+        "/v1/locks/{name}/renew" => Some(json!({"owner": "ann", "token": 1, "ttl_seconds": 30})),
+        "/v1/locks/{name}/release" => Some(json!({"owner": "ann", "token": 1})),
         "/api/livekit/dispatch-agent" => Some(json!({"roomName": "lobby"})),
         _ => None,
     };
     // A list takes its own filters only.
     let path = if method == "POST" {
-        template.replace("{id}", thing).replace("{agent}", "guide")
+        template.replace("{id}", thing).replace("{agent}", "guide").replace("{name}", "nightly")
     } else {
         path(template, thing)
     };

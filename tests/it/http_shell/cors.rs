@@ -46,7 +46,10 @@ async fn a_page_of_a_named_origin_may_call_and_no_other() {
         assert_eq!((answer.status().as_u16(), allowed(answer.headers())), (200, Some(OURS)), "{path}");
         let headers = answer.headers();
         assert_eq!(headers["access-control-allow-methods"], "GET,POST,PUT,DELETE");
-        assert_eq!(headers["access-control-allow-headers"], "authorization,content-type,idempotency-key,x-request-id");
+        assert_eq!(
+            headers["access-control-allow-headers"],
+            "authorization,content-type,idempotency-key,x-request-timeout-ms,x-request-id"
+        );
         assert!(headers["vary"].to_str().unwrap().to_ascii_lowercase().contains("origin"));
         for origin in [OTHER, "https://app.example.com.evil.example", "http://app.example.com", "null"] {
             let answer = preflight(&running, path, origin).await;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::access::{Access, Limits, Strangers};
+use greenroom::config::Config;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
-use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
+use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
+use greenroom::lock::Locks;
 use greenroom::name::Name;
 use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
@@ -37,6 +39,8 @@ pub(super) struct Setup {
     /// How many calls a second; none where it is 0, as these tests call as fast as they can.
     pub(super) rate_limit: u32,
     pub(super) wrong_keys: u32,
+    /// How long each call of the provider takes.
+    pub(super) provider_delay: Duration,
 }
 
 impl Default for Setup {
@@ -49,6 +53,7 @@ impl Default for Setup {
             options: ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))),
             rate_limit: 0,
             wrong_keys: 0,
+            provider_delay: Duration::ZERO,
         }
     }
 }
@@ -65,10 +70,12 @@ pub(super) struct Running {
 pub(super) async fn start(setup: Setup) -> Running {
     let (redis, shutdown, metrics) = (TestRedis::start().await, Shutdown::new(), Arc::new(Metrics::new()));
     let app: App = Arc::new(AppState {
-        dispatches: dispatches(&redis).await,
+        dispatches: dispatches(&redis, setup.provider_delay).await,
+        locks: Locks::new(redis.store().await, Hints::default()).until(shutdown.stopping()),
         access: Access::new(redis.store().await, &KEY.into()),
         limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
         strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),
+        policies: Policies::new(&Config::load(None, std::iter::empty()).expect("the defaults")),
         metrics: Arc::clone(&metrics),
         readiness: setup.readiness,
         shutdown: shutdown.clone(),
@@ -80,10 +87,11 @@ pub(super) async fn start(setup: Setup) -> Running {
     Running { address: server.address(), shutdown, server, client, redis }
 }
 
-async fn dispatches(redis: &TestRedis) -> Dispatches {
+async fn dispatches(redis: &TestRedis, call_delay: Duration) -> Dispatches {
+    let options = SimulatedOptions { call_delay, ..SimulatedOptions::default() };
     Dispatches::new(
         redis.store().await,
-        Provider::Simulated(Simulated::new(&SimulatedOptions::default())),
+        Provider::Simulated(Simulated::new(&options)),
         Settings::default(),
         TokenMint::new("secret"),
         Hints::default(),

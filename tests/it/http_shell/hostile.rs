@@ -23,6 +23,10 @@ fn bodies() -> Vec<(String, Value, &'static str)> {
         ("/v1/connect".into(), json!({"room": "r"}), "room"),
         ("/v1/connect".into(), json!({"room": "r", "identity": "i"}), "identity"),
         ("/v1/connect".into(), json!({"room": "r", "agent": "a"}), "agent"),
+        ("/v1/locks/l/acquire".into(), json!({"owner": "o", "ttl_seconds": 5}), "owner"),
+        ("/v1/locks/l/acquire".into(), json!({"owner": "o", "ttl_seconds": 5}), "ttl_seconds"),
+        ("/v1/locks/l/renew".into(), json!({"owner": "nobody", "token": 5, "ttl_seconds": 5}), "owner"),
+        ("/v1/locks/l/release".into(), json!({"owner": "nobody", "token": 5}), "owner"),
         ("/api/livekit/dispatch-agent".into(), json!({"roomName": "r"}), "roomName"),
         (one("/ttl"), json!({"ttl_seconds": 5}), "ttl_seconds"),
         (one("/alive"), json!({"state": "open"}), "state"),
@@ -94,7 +98,7 @@ async fn every_field_takes_a_good_name_or_refuses_it() {
             body[field] = name.clone().into();
             let shown: String = name.chars().take(20).collect();
             let status = sent(&running, &path, body.to_string(), &format!("{field} {shown:?}")).await;
-            assert!([200, 201, 401, 404, 409, 422].contains(&status), "{path}, {field} {shown:?}: {status}");
+            assert!([200, 201, 204, 401, 404, 409, 422].contains(&status), "{path}, {field} {shown:?}: {status}");
         }
     }
 }
@@ -217,6 +221,8 @@ async fn every_path_and_query_takes_a_good_name_or_refuses_it() {
         ("GET", "/v1/agents/", ""),
         ("POST", "/v1/agents/", "/drain"),
         ("POST", "/v1/agents/", "/undrain"),
+        ("GET", "/v1/locks/", ""),
+        ("POST", "/v1/locks/", "/release"),
     ];
     for (method, start, end) in ways {
         for value in encoded() {

@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod budget;
 mod connections;
 mod cors;
 mod document;
@@ -9,5 +10,7 @@ mod harness;
 mod hostile;
 mod limits;
 mod livekit;
+mod locks;
 mod names;
+mod policies;
 mod routes;

@@ -3,3 +3,4 @@
 
 mod claim;
 mod leader;
+mod lock;
