@@ -57,6 +57,25 @@ fn a_connection_that_stays_away_is_told_first_and_then_every_five_minutes() {
     assert_eq!(told, [(0, None), (300, Some(300)), (600, Some(300)), (900, Some(300)), (960, Some(59))]);
     let summaries = desk.values().iter().filter(|line| line["folded_warn"].is_u64()).count();
     assert_eq!(summaries, 16, "one a minute, and the last");
+    assert_eq!(desk.told("folded_warn"), desk.limit.counts().folded[1], "and each line is in one of them");
+}
+
+#[test]
+fn what_is_told_of_repeated_lines_is_within_the_budget_and_none_of_it_is_lost() {
+    let desk = Desk::new(true);
+    desk.logs(|| {
+        for code in (0..300_u64).chain(0..300) {
+            tracing::error!(code, "a failure");
+        }
+        desk.pass(10 * SECOND);
+        (0..500).for_each(|_| plain!(error, "an error"));
+        for _ in 0..5 {
+            desk.limit.tick();
+            desk.pass(SECOND / 2);
+        }
+    });
+    desk.assert_no_second_is_above_the_budget();
+    assert_eq!((desk.told("count"), desk.limit.counts().folded[0]), (300, 300));
 }
 
 #[test]
