@@ -93,7 +93,9 @@ mod tests {
         let budget = RetryBudget::default();
         let (mut firsts, mut retries) = (0, 0);
         for n in 0..60 {
-            (0..100).for_each(|_| budget.first());
+            for _ in 0..100 {
+                budget.first();
+            }
             firsts += 100;
             // All is well for ten seconds.
             let taken = if n < 10 { 0 } else { take_all(&budget) };

@@ -127,7 +127,9 @@ mod tests {
             }
         }
         assert_eq!(gave_up, 3);
-        (0..100).for_each(|_| pace.gave_up("look"));
+        for _ in 0..100 {
+            pace.gave_up("look");
+        }
         assert_eq!(pace.timeout("look"), MOST);
     }
 

@@ -60,17 +60,15 @@ impl History {
         self.done.lock().expect("a history").iter().filter(|done| done.what == What::Granted).count()
     }
 
-    /// A write under the token; whether it was taken.
-    fn write(&self, token: u64) -> bool {
+    /// A write under the token.
+    fn write(&self, token: u64) {
         let mut guarded = self.guarded.lock().expect("guarded");
-        let takes = token >= guarded.highest;
-        guarded.highest = guarded.highest.max(token);
-        if takes {
-            guarded.taken += 1
+        if token >= guarded.highest {
+            guarded.highest = token;
+            guarded.taken += 1;
         } else {
-            guarded.refused += 1
+            guarded.refused += 1;
         }
-        takes
     }
 
     /// Every breach of what locks promise, in words.
@@ -261,7 +259,9 @@ fn the_history_of_locks_is_judged() {
     let released = |owner: &str, token, asked: u64| done(What::Released, owner, token, asked, asked + 1, ("", ""));
     let judge = |all: Vec<Done>| {
         let history = History::default();
-        all.into_iter().for_each(|done| history.note(done));
+        for done in all {
+            history.note(done);
+        }
         history.breaches().join("; ")
     };
     let first = granted("a", 1, 0, ("00", "10"));

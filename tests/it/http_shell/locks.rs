@@ -99,14 +99,14 @@ async fn a_tenants_locks_are_its_own_and_greenrooms_are_nobodys() {
     assert_eq!(own.status(), 200, "another lock of the same name");
 
     // The leader's lock has a key of its own: no name leads to it.
-    let campaign = running.redis.store().await.campaign("replica-1", Duration::from_secs(60)).await.unwrap();
+    let campaign = running.redis.store().await.campaign("replica-1", Duration::from_mins(1)).await.unwrap();
     assert!(campaign.leads);
     acquire(&running, "leader/acquire", "ann").await;
     for name in ["%7B0%7D:leader", "..%2Fleader", "gr:%7B0%7D:leader", "leader%00"] {
         let refused = post(&running, KEY, &format!("{name}/acquire"), json!({"owner": "a", "ttl_seconds": 9})).await;
         assert_problem(refused, 422, "invalid_request").await;
     }
-    let still = running.redis.store().await.campaign("replica-1", Duration::from_secs(60)).await.unwrap();
+    let still = running.redis.store().await.campaign("replica-1", Duration::from_mins(1)).await.unwrap();
     assert_eq!((still.leads, still.term), (true, campaign.term));
     assert_eq!(running.redis.run::<String>(&["HGET", "gr:{0}:leader", "owner"]).await, "replica-1");
 }
