@@ -2,6 +2,7 @@
 -- KEYS[1] zset    gr:{shard}:index:<tenant>:dispatches
 -- ARGV[1] prefix of the shard's keys   ARGV[2] tenant   ARGV[3] lower bound   ARGV[4] upper bound   ARGV[5] how many
 -- Builds: gr:{shard}:dispatch:<tenant>:<room>:<agent>, gr:{shard}:people:<tenant>:<room>
+-- Flags: no-writes
 -- Returns: {{member, people, {field, value, …}}, …}
 -- Errors: none
 local page = {}

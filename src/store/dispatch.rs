@@ -95,7 +95,8 @@ impl Store {
     pub async fn reuse(&self, place: &Place, rules: &AcquireRules) -> Result<Option<Record>, StoreError> {
         let keys = self.keys(place);
         let keys = [keys.dispatch(), keys.people()];
-        let args = [self.inner.clock.argument(), ms(rules.liveness_window), ms(rules.believed)];
+        let args =
+            [self.inner.clock.argument(), ms(rules.liveness_window), ms(rules.believed), ms(rules.join_deadline)];
         let args = args.each_ref().map(String::as_bytes);
         let answer: Option<(u64, u64, redis::Value)> =
             self.call(&script::DISPATCH_REUSE, &[&keys[0], &keys[1]], &args).await?;

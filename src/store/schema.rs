@@ -49,6 +49,10 @@ impl Schema {
 impl Store {
     /// Makes the schema where the store is empty; returns it as it stands.
     pub async fn create_schema(&self) -> Result<Schema, StoreError> {
+        // Where there is one, nothing is written: it is asked for also while Redis takes no writes.
+        if let Some(schema) = self.read_schema().await? {
+            return Ok(schema);
+        }
         let args = [SCHEMA_VERSION.to_string(), self.shards().to_string(), Uuid::now_v7().to_string()];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let (version, shards, store_id) = self.call(&script::SCHEMA_CREATE, &[SCHEMA], &args).await?;

@@ -243,7 +243,9 @@ async fn the_short_answer_tells_the_same_as_the_whole_one() {
             true
         })
     };
-    assert!(!told("its agent was not seen yet").await);
+    assert!(told("its agent is on its way").await);
+    scene.pass(Duration::from_secs(1));
+    assert!(!told("somebody asks again, which moves its time to live").await);
     scene.look(&Look::agent_and(&["PA_1"])).await;
     assert!(told("a person is there").await, "this one has a short answer");
     scene.pass(Duration::from_secs(2));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use greenroom::access::CallerId;
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
+use greenroom::idempotency::Once;
 use greenroom::name::Name;
 use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
 use greenroom::store::{Bounds, Commit, Record, StoreError};
@@ -368,6 +369,30 @@ async fn a_replica_and_a_master_without_replicas_take_no_writes() {
     }
 }
 
+/// What is shown needs no write, so it is shown while Redis takes none.
+async fn reads_are_served(scene: &Scene, made: &Record) {
+    let (store, id) = (&scene.store, made.dispatch.id);
+    let found = store.dispatch(&scene.place).await.expect("a dispatch is shown");
+    assert_eq!(found.map(|dispatch| dispatch.id), Some(id));
+    let page = store.page(scene.keys().shard, &scene.place.tenant, None, None, 10).await.expect("a page is shown");
+    assert_eq!(page.len(), 1);
+    let once = Once::new("a", "dispatches", "lobby", "key", b"");
+    assert!(store.touched_before(id, &once).await.expect("an answer").is_none());
+    assert!(store.find_key(scene.key_id()).await.expect("an answer").is_none());
+    store.create_schema().await.expect("a replica is ready for reads");
+}
+
+#[tokio::test]
+async fn reads_are_served_while_redis_takes_no_writes() {
+    let scene = Scene::open().await;
+    let made = scene.make("AD_1").await;
+    scene.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    reads_are_served(&scene, &made).await;
+    scene.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    scene.run::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    reads_are_served(&scene, &made).await;
+}
+
 #[tokio::test]
 async fn a_full_disk_stops_writes_and_no_reads_and_heals_by_itself() {
     if on_cluster() {
@@ -375,7 +400,10 @@ async fn a_full_disk_stops_writes_and_no_reads_and_heals_by_itself() {
     }
     let scene = Scene::on(TestRedis::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]).await).await;
     let made = scene.make("AD_1").await;
-    let touch = async || scene.store.touch(&scene.place, made.dispatch.id, None).await;
+    let touch = async || {
+        scene.pass(Duration::from_secs(1));
+        scene.store.touch(&scene.place, made.dispatch.id, None).await
+    };
     scene.redis.servers()[0].fill_disk(true);
     eventually("writes are refused", async || match touch().await {
         Ok(_) => None,
@@ -386,8 +414,7 @@ async fn a_full_disk_stops_writes_and_no_reads_and_heals_by_itself() {
         Err(error) => panic!("{error}"),
     })
     .await;
-    let read = scene.store.dispatch(&scene.place).await.expect("reads are served");
-    assert_eq!(read.map(|dispatch| dispatch.id), Some(made.dispatch.id));
+    reads_are_served(&scene, &made).await;
     scene.redis.servers()[0].fill_disk(false);
     eventually("writes are taken again", async || touch().await.ok()).await;
 }

@@ -18,6 +18,8 @@ const CALM: Duration = Duration::from_secs(6);
 /// troubles the longest that calls take.
 const LOOK: Duration = Duration::from_millis(700);
 const LOOK_IN_TROUBLE: Duration = Duration::from_secs(10);
+/// An event's time is a whole millisecond of another clock.
+const CLOCKS: Duration = Duration::from_millis(3);
 
 pub(super) fn violations(record: &Record, timeline: &Timeline) -> Vec<Violation> {
     let mut found = served_again(record, timeline);
@@ -106,7 +108,7 @@ fn ended_with_people(record: &Record, timeline: &Timeline) -> Vec<Violation> {
         let in_trouble = history.was_there(event.at.saturating_sub(LOOK_IN_TROUBLE), event.at, slows);
         let room = event.field("room");
         let from = event.at.saturating_sub(if in_trouble { LOOK_IN_TROUBLE } else { LOOK });
-        let look = record.looks.iter().find(|(at, of)| of == room && *at >= from && *at <= event.at);
+        let look = record.looks.iter().find(|(at, of)| of == room && *at >= from && *at <= event.at + CLOCKS);
         let what = match look {
             None => "nobody looked",
             Some((at, _)) if timeline.somebody_was_there(room, *at, event.at) => "somebody was there",
