@@ -10,6 +10,7 @@ use confique::Config as _;
 
 mod error;
 mod relations;
+mod resilience;
 mod rules;
 mod settings;
 mod sources;
@@ -17,6 +18,7 @@ mod sources;
 mod tests;
 
 pub use error::{ConfigError, Problem};
+pub use resilience::{Alerts, Errors};
 pub use settings::{
     AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
     Server,
@@ -50,6 +52,12 @@ pub struct Config {
     /// What is logged, and how.
     #[config(nested)]
     pub log: Log,
+    /// How failures are told and remembered.
+    #[config(nested)]
+    pub errors: Errors,
+    /// From when on somebody is told.
+    #[config(nested)]
+    pub alerts: Alerts,
 }
 
 impl Config {

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
 use super::settings::room_timeouts;
+use super::supervisor::FAILURES_ALERT;
 use super::{Dispatch, DispatchError};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
 use crate::store::{Commit, Record, Refusal, StoreError};
@@ -87,6 +88,7 @@ impl Core {
         let making = Making { core: self, record, lost, metadata, began, adopts_only: false, asked };
         let mut backoff = self.settings.creation_backoff;
         let mut tries_left = self.settings.creation_retries;
+        let mut tries = 0;
         let error = loop {
             let error = match tokio::time::timeout_at(deadline, Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => {
@@ -113,6 +115,10 @@ impl Core {
                 }
             };
             tracing::warn!(dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, tries_left, "dispatch creation failed at the provider");
+            tries += 1;
+            if tries == FAILURES_ALERT && !self.settings.observe_only {
+                self.metrics.provider_failing();
+            }
             let pause = self.settings.drawn(backoff);
             let in_time = Instant::now() + pause < deadline;
             if tries_left == 0 || !error.is_retryable() || !in_time || lost.is_cancelled() {

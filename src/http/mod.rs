@@ -6,16 +6,18 @@
 //! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
 //! openapi/     the document of the API, made of the handlers and the routes; a page of it
-//! problem.rs   every failure a caller can see
+//! problem.rs   every failure a caller can see; texts.rs has its words
 //! <resource>/  one endpoint per file: its types, its handler, its tests
 //! ```
 //!
 //! A handler turns a request into a call of the domain and the answer into JSON. It decides nothing.
 
 mod agents;
+mod alerts;
 mod auth;
 mod cors;
 mod dispatches;
+mod errors;
 mod extract;
 mod fields;
 mod idempotency;
@@ -26,6 +28,7 @@ mod operation;
 mod peer;
 mod problem;
 mod problem_catalogue;
+mod problem_class;
 #[cfg(test)]
 mod problem_page;
 mod rate_limit;
@@ -35,6 +38,7 @@ mod router;
 mod server;
 mod shell;
 mod state;
+mod texts;
 mod timed_io;
 
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
@@ -43,3 +47,4 @@ pub use operation::readyz::{Check, Readiness};
 pub use router::{RouteAccess, route_access, router};
 pub use server::{Server, ServerOptions};
 pub use state::{App, AppState, HttpSettings};
+pub use texts::Texts;

@@ -86,6 +86,12 @@ catalogue! {
     KeyNotFound: "key_not_found", NOT_FOUND, NEVER, "No such API key", OUR_REQUEST,
     ["`GET /v1/keys` lists those that there are."];
 
+    ErrorNotFound: "error_not_found", NOT_FOUND, NEVER, "No such group of failures", OUR_REQUEST,
+    ["`GET /v1/errors` lists those that there are. One that was not seen for a while, or was resolved, is forgotten."];
+
+    AlertNotFound: "alert_not_found", NOT_FOUND, NEVER, "No such rule", OUR_REQUEST,
+    ["`GET /v1/alerts` lists the rules."];
+
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
 

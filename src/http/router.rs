@@ -12,7 +12,7 @@ use super::problem::Form::{self, Kept, Problem};
 use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, keys, livekit, operation, rooms, shell};
+use super::{agents, alerts, cors, dispatches, errors, keys, livekit, operation, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -71,6 +71,13 @@ pub(super) struct Route {
 /// Dispatches: who may read looks, who may dispatch does both.
 const DISPATCH: Needs =
     Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Failures: whoever works with greenroom may tell of them; who may read sees them.
+const ERRORS: Needs = Needs {
+    look: Scopes::of(&[Scope::Read]),
+    change: Scopes::of(&[Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
+};
+/// What only those who run it change: groups of failures, and alerts.
+const OPERATION: Needs = Needs { look: Scopes::of(&[Scope::Read]), change: Scopes::of(&[Scope::Admin]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
@@ -92,6 +99,13 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, routes!(agents::drain::drain)),
         route("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, routes!(agents::undrain::undrain)),
         route("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, routes!(explain::explain)),
+
+        route("/v1/errors", Key(ERRORS), Prompt, Problem, routes!(errors::report::report, errors::list::list)),
+        route("/v1/errors/rules", Key(ERRORS), Prompt, Problem, routes!(errors::rules::rules)),
+        route("/v1/errors/{id}", Key(OPERATION), Prompt, Problem, routes!(errors::get::get, errors::resolve::resolve)),
+        route("/v1/alerts", Key(OPERATION), Prompt, Problem, routes!(alerts::list::list)),
+        route("/v1/alerts/{rule}", Key(OPERATION), Prompt, Problem, routes!(alerts::get::get)),
+        route("/v1/alerts/{rule}/snooze", Key(OPERATION), Prompt, Problem, routes!(alerts::snooze::snooze, alerts::wake::wake)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

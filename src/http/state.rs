@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
+use super::texts::Texts;
 use crate::access::{Access, Limits, Strangers};
+use crate::alert::Alerts;
 use crate::dispatch::Dispatches;
+use crate::error_report::{ErrorReports, Reporter};
 use crate::lifecycle::Shutdown;
 use crate::name::Name;
 use crate::telemetry::Metrics;
@@ -19,6 +22,14 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The domain.
     pub dispatches: Dispatches,
+    /// Failures, ours and those that others report, in their groups.
+    pub errors: ErrorReports,
+    /// Where our own failures are told.
+    pub reporter: Reporter,
+    /// What somebody should know of.
+    pub alerts: Alerts,
+    /// The words that callers and end users read.
+    pub texts: Texts,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.

@@ -6,4 +6,4 @@ mod process;
 
 pub use logs::init;
 pub use metrics::{AcquireOutcome, Metrics};
-pub use process::open_files_max;
+pub use process::{dropped_lines, open_files_max};

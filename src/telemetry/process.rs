@@ -19,6 +19,20 @@ static LINES: [(&str, AtomicU64); 5] = [
     ("trace", AtomicU64::new(0)),
 ];
 
+/// Lines that were not logged, for there were too many.
+static LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of the log were dropped, so many.
+pub fn dropped_lines(lines: u64) {
+    LINES_DROPPED.fetch_add(lines, Ordering::Relaxed);
+}
+
+/// How many lines were written, and how many dropped, since the process began.
+pub(super) fn log_lines() -> (u64, u64) {
+    let written = LINES.iter().map(|(_, count)| count.load(Ordering::Relaxed)).sum();
+    (written, LINES_DROPPED.load(Ordering::Relaxed))
+}
+
 /// Counts the lines that are logged.
 #[derive(Debug)]
 pub(super) struct CountLines;
