@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Report;
+use crate::name::{NAME_CHARS_MAX, Name};
 use crate::scrub;
 
 const MESSAGE_CHARS_MAX: usize = 500;
@@ -35,14 +36,14 @@ const SECRETS: [&str; 12] = [
 const MASK: &str = "<secret>";
 
 #[derive(Serialize)]
-struct Sample<'a> {
+struct Sample {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a str>,
+    service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -57,9 +58,9 @@ pub(super) fn of_report(report: &Report) -> String {
     });
     written(&Sample {
         message: concealed(&report.message, MESSAGE_CHARS_MAX),
-        code: report.code.as_ref().map(|code| concealed(code.as_str(), CONTEXT_VALUE_CHARS_MAX)),
+        code: report.code.as_ref().map(label),
         status: report.status,
-        service: report.service.as_ref().map(crate::name::Name::as_str),
+        service: report.service.as_ref().map(label),
         stack: report.stack.as_deref().map(stack),
         context: context.collect(),
     })
@@ -72,7 +73,7 @@ pub(super) fn of_message(message: &str, code: Option<&'static str>) -> String {
     written(&Sample { message, code, status: None, service: None, stack: None, context: BTreeMap::new() })
 }
 
-fn written(sample: &Sample<'_>) -> String {
+fn written(sample: &Sample) -> String {
     // Texts, numbers and a map of texts are always JSON.
     serde_json::to_string(sample).unwrap_or_default()
 }
@@ -81,6 +82,11 @@ fn written(sample: &Sample<'_>) -> String {
 pub(super) fn concealed(text: &str, chars_max: usize) -> String {
     let text: String = text.chars().take(chars_max * 4).collect();
     scrub::foreign_up_to(&without_named(&scrub::masked(&text)), chars_max)
+}
+
+/// A name that a reporter gives, as it may be told.
+pub(super) fn label(name: &Name) -> String {
+    concealed(name.as_str(), NAME_CHARS_MAX)
 }
 
 fn stack(text: &str) -> String {
@@ -102,7 +108,7 @@ fn without_named(text: &str) -> String {
         clean.push_str(name);
         rest = tail;
         let word = name[..at].trim_end_matches(['"', '\'', ' ']);
-        let word = &word[word.rfind(|c: char| !c.is_alphanumeric() && !"_-".contains(c)).map_or(0, |at| at + 1)..];
+        let word = word.rsplit(|c: char| !c.is_alphanumeric() && !"_-".contains(c)).next().unwrap_or_default();
         let value = tail.trim_start_matches([' ', '"', '\'']);
         let end = value.find([' ', '"', '\'', ',', ';', '&', '\n', ')', '}']).unwrap_or(value.len());
         // `token: expired` names no token; what follows one of these is a word of it, though, and goes as well.
@@ -119,7 +125,6 @@ fn without_named(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
 
     const TOKEN: &str =
         "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJkZXZrZXkifQ.4Hq7mZ9dYx1vWkTn0uRcLbPa2sEoFg3hJi5Kl6MnOpQ";
@@ -134,7 +139,7 @@ mod tests {
             retryable: None,
             code: Some(Name::room("E1").unwrap()),
             status: Some(500),
-            service: Some(Name::room("agent").unwrap()),
+            service: Some(Name::room(TOKEN).unwrap()),
             stack: Some(format!("at a (b.js:1)\n  at redis://me:canary@host\r\n{TOKEN}\n").repeat(100)),
             context: context.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         }
@@ -152,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_names_no_secret_stays() {
-        for text in ["status: 500, path=/a/b", "at 12:30:45: late", "a = b == c", "x:", "=", ""] {
+        for text in ["status: 500, path=/a/b", "at 12:30:45: late", "a = b == c", "x:", "=", "", "\u{e000}:", "ᫀé=ᫀ"]
+        {
             assert_eq!(without_named(text), text);
         }
         assert_eq!(without_named("{\"token\": \"abc\", \"n\": 1}"), "{\"token\": \"<secret>\", \"n\": 1}");

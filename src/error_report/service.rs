@@ -50,13 +50,10 @@ impl ErrorReports {
             retryable: report.retryable.unwrap_or(usual.retryable),
         };
         let text = template(&report.message);
-        let operation = sample::concealed(report.operation.as_str(), crate::name::NAME_CHARS_MAX);
+        let operation = sample::label(&report.operation);
         let mut occurrence = occurrence(tenant, &operation, class, text, sample::of_report(report));
-        let shown = |name: Option<&Name>| {
-            name.map(|name| sample::concealed(name.as_str(), crate::name::NAME_CHARS_MAX)).unwrap_or_default()
-        };
-        occurrence.code = shown(report.code.as_ref());
-        occurrence.service = shown(report.service.as_ref());
+        occurrence.code = report.code.as_ref().map(sample::label).unwrap_or_default();
+        occurrence.service = report.service.as_ref().map(sample::label).unwrap_or_default();
         let call = Uuid::now_v7().simple().to_string();
         let (is_new, count) = self.store.report_error(tenant, &occurrence, 1, &call, self.bounds, once).await?;
         Ok(Reported { id: occurrence.id, class, is_new, count })

@@ -98,7 +98,7 @@ mod tests {
             ("at 2026-11-21T09:51:21.991Z: late", "at <time>: late"),
             ("E0308 in http2", "E0308 in http2"),
             ("took 1.5 ms, 12.5% of 4096 bytes", "took <duration>, <number>% of <number> bytes"),
-            ("two\n  lines\u{1b}[31m", "two lines [31m"),
+            ("two\n  lines\u{1b}[m", "two lines [m"),
             ("[::1]:8080 refused", "<address> refused"),
             ("", ""),
         ] {

@@ -55,8 +55,8 @@ async fn what_is_reported_to_any_replica_is_one_group() {
     assert_eq!((in_hour, &group["trend"]["direction"]), (6, &json!("rising")));
     let samples = group["samples"].as_array().expect("samples");
     assert_eq!(samples.len(), 3);
-    assert_eq!(samples[0]["failure"]["context"], json!({"room": "room-5", "token": "<secret>"}));
-    assert_eq!(samples[0]["failure"]["stack"], "at speak (tts.js:1)\nat run");
+    assert_eq!(samples[0]["context"], json!({"room": "room-5", "token": "<secret>"}));
+    assert_eq!(samples[0]["stack"], "at speak (tts.js:1)\nat run");
 
     assert_eq!(house.call(Verb::DELETE, &path, None).await.status, 204);
     house.call(Verb::GET, &path, None).await.has_problem(404, "error_not_found");

@@ -1,7 +1,8 @@
 //! A group of failures as `/v1` shows it.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error_report::{Group, GroupId};
@@ -83,9 +84,26 @@ pub(in crate::http) struct DetailedView {
 #[schema(as = ErrorSample)]
 struct SampleView {
     at: Timestamp,
-    /// What is kept of it: `message`, and where they were given `code`, `status`, `service`, `stack`, `context`.
-    #[schema(value_type = Object)]
-    failure: Box<RawValue>,
+    #[serde(flatten)]
+    failure: Failure,
+}
+
+/// What is kept of a failure.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = KeptError)]
+struct Failure {
+    message: String,
+    #[schema(required)]
+    code: Option<String>,
+    #[schema(required)]
+    status: Option<u16>,
+    #[schema(required)]
+    service: Option<String>,
+    #[schema(required)]
+    stack: Option<String>,
+    /// What was going on.
+    #[serde(default)]
+    context: BTreeMap<String, String>,
 }
 
 impl GroupView {
@@ -118,7 +136,7 @@ impl GroupView {
 impl DetailedView {
     pub(super) fn new(mut group: Group, texts: &Texts, language: Language<'_>) -> Self {
         let samples = std::mem::take(&mut group.samples).into_iter().filter_map(|(at_ms, failure)| {
-            Some(SampleView { at: Timestamp(at_ms), failure: RawValue::from_string(failure).ok()? })
+            Some(SampleView { at: Timestamp(at_ms), failure: serde_json::from_str(&failure).ok()? })
         });
         let samples = samples.collect();
         Self { group: GroupView::new(group, texts, language), samples }
