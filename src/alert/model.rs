@@ -161,6 +161,7 @@ fn percent_milli(part: u64, all: u64, min: u64) -> u64 {
 
 impl Counts {
     /// What came in addition since `before`.
+    #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
             operations: self.operations.saturating_sub(before.operations),

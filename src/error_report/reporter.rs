@@ -97,7 +97,7 @@ impl Folds {
         }
         let sample = sample::of_message(&message, code);
         let mut occurrence = occurrence(tenant, &operation, class, template, sample);
-        occurrence.code = code.unwrap_or_default().to_owned();
+        code.unwrap_or_default().clone_into(&mut occurrence.code);
         self.open.insert(id, Fold { occurrence, times: 1, call: None });
         true
     }
