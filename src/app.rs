@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 
 use crate::access::{Access, Limits, Strangers};
+use crate::alert::{self, AlertRules, Alerts};
 use crate::background::{self, BackgroundOptions};
 use crate::config::{Config, LiveKitCredentials, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
+use crate::error_report::{self, ErrorReports, GroupBounds, Reporter};
 use crate::http::{
-    AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, WebhookRefusal, router,
+    AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, Texts, WebhookRefusal, router,
 };
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::lock::Locks;
@@ -109,12 +112,23 @@ impl Replica {
             scan: config.leader.scan_interval(),
         };
         let stop_leading = shutdown.stopping();
-        let (background, _) =
+        let (background, leadership) =
             background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
+        let (reporter, incidents) = Reporter::new(Arc::clone(&metrics));
+        dispatches.report_to(reporter.clone());
+        let errors = ErrorReports::new(store.clone(), group_bounds(config));
+        let alerts = Alerts::new(store.clone(), alert_rules(config));
+        background.spawn(error_report::run(errors.clone(), incidents, Arc::clone(&metrics), stop_background.clone()));
+        let term = move || leadership.term();
+        background.spawn(alert::run(alerts.clone(), term, Arc::clone(&metrics), stop_leading.clone()));
         let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
             dispatches,
             locks: Locks::new(store.clone(), hints).until(shutdown.stopping()),
+            errors,
+            reporter,
+            alerts,
+            texts: texts(config)?,
             access: Access::new(store.clone(), key),
             limits: Limits::new(store.clone(), NonZeroU32::new(config.server.rate_limit_per_second)),
             strangers: Strangers::new(NonZeroU32::new(config.server.wrong_keys_per_second)),
@@ -190,6 +204,34 @@ fn follow_simulation(simulated: &Simulated, dispatches: &Dispatches, stop: &Canc
             () = follow => {}
         }
     });
+}
+
+fn group_bounds(config: &Config) -> GroupBounds {
+    GroupBounds { groups_max: config.errors.groups_per_tenant_max, lifetime: config.errors.lifetime() }
+}
+
+fn alert_rules(config: &Config) -> AlertRules {
+    let set = &config.alerts;
+    AlertRules {
+        agents_live_max: set.agents_live_max,
+        cleanup_failures_percent_max: set.cleanup_failures_percent_max,
+        cleanups_min: set.cleanups_min.into(),
+        logs_dropped_percent_max: set.logs_dropped_percent_max,
+        log_lines_min: set.log_lines_min.into(),
+        providers_failing_max: set.providers_failing_max,
+        operation_errors_percent_max: set.operation_errors_percent_max,
+        operations_min: set.operations_min.into(),
+        window: set.window(),
+        clear_after: set.clear_after(),
+        interval: set.interval(),
+    }
+}
+
+fn texts(config: &Config) -> anyhow::Result<Texts> {
+    match &config.errors.texts_file {
+        Some(path) => Texts::load(Path::new(path)).map_err(|error| anyhow::anyhow!("errors.texts_file: {error}")),
+        None => Ok(Texts::default()),
+    }
 }
 
 fn readiness(store: &Store) -> Readiness {

@@ -1,6 +1,7 @@
 //! greenroom: one agent per live room, over any number of replicas.
 
 pub mod access;
+pub mod alert;
 pub mod app;
 pub mod background;
 pub mod cli;
@@ -8,6 +9,7 @@ pub mod clock;
 pub mod config;
 mod cursor;
 pub mod dispatch;
+pub mod error_report;
 pub mod http;
 pub mod id;
 pub mod idempotency;

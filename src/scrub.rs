@@ -18,6 +18,11 @@ const BEGINNINGS: [&str; 2] = ["eyJ", "gat_"];
 
 /// Makes a foreign text fit for logs and answers: one short line without anything that may be a token.
 pub fn foreign(text: &str) -> String {
+    foreign_up_to(text, FOREIGN_CHARS_MAX)
+}
+
+/// The same with another length.
+pub fn foreign_up_to(text: &str, chars_max: usize) -> String {
     let mut clean = String::new();
     let mut word = String::new();
     for char in text.chars() {
@@ -30,9 +35,9 @@ pub fn foreign(text: &str) -> String {
     }
     push_word(&mut clean, &mut word);
     let clean = clean.trim();
-    match clean.char_indices().nth(FOREIGN_CHARS_MAX) {
+    match clean.char_indices().nth(chars_max) {
         None => clean.to_owned(),
-        Some(_) => clean.chars().take(FOREIGN_CHARS_MAX - 1).chain(['…']).collect(),
+        Some(_) => clean.chars().take(chars_max - 1).chain(['…']).collect(),
     }
 }
 

@@ -248,6 +248,11 @@ impl Caller {
         self.scopes.open(needed)
     }
 
+    /// Whether the caller sees one tenant's names alone.
+    pub fn is_bound(&self) -> bool {
+        self.is_bound
+    }
+
     /// The tenant that the caller is bound to.
     pub(super) fn bound_to(&self) -> Option<&Name> {
         self.is_bound.then_some(&self.tenant)

@@ -10,6 +10,7 @@ use confique::Config as _;
 
 mod error;
 mod relations;
+mod resilience;
 mod rules;
 mod settings;
 mod sources;
@@ -18,6 +19,7 @@ mod tests;
 mod timeouts;
 
 pub use error::{ConfigError, Problem};
+pub use resilience::{Alerts, Errors};
 pub use rules::{range_of, variable_of};
 pub use settings::{
     AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
@@ -56,6 +58,12 @@ pub struct Config {
     /// What is logged, and how.
     #[config(nested)]
     pub log: Log,
+    /// How failures are told and remembered.
+    #[config(nested)]
+    pub errors: Errors,
+    /// From when on somebody is told.
+    #[config(nested)]
+    pub alerts: Alerts,
 }
 
 impl Config {

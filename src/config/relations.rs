@@ -9,7 +9,7 @@ const CREDENTIALS: [&str; 3] = ["livekit.url", "livekit.api_key", "livekit.api_s
 
 /// All that does not go together.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
-    let Config { server, livekit, dispatch, leader, .. } = config;
+    let Config { server, livekit, dispatch, leader, alerts, .. } = config;
     let mut checks = Checks::new();
 
     let set = [livekit.url.is_some(), livekit.api_key.is_some(), livekit.api_secret.is_some()];
@@ -56,6 +56,16 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.below(scan, lease, "or every term begins with a break");
     let cleanup = ("dispatch.cleanup_interval_ms", dispatch.cleanup_interval_ms);
     checks.at_most(scan, cleanup, "or what is due waits longer than it may");
+    let window = ("alerts.window_seconds", u64::from(alerts.window_seconds));
+    let interval = ("alerts.interval_ms", alerts.interval_ms);
+    let how = "so short that three fit into";
+    checks.demand(
+        alerts.interval() * 3 <= alerts.window(),
+        interval,
+        how,
+        window,
+        "or a window sees one count or none",
+    );
     checks.problems
 }
 

@@ -31,6 +31,8 @@ pub(super) enum Rule {
     Name,
     /// A list of such names; in a variable, with commas.
     Names,
+    /// The path of a file.
+    File,
     /// Directives for the log.
     Filter,
     /// A list of origins, or `*` alone; with commas between them in a variable.
@@ -117,10 +119,25 @@ const RULES: &[(&str, Rule)] = &[
     ("log.rate_limit_per_second", Rule::Whole(10, 100_000)),
     ("log.aggregation", Rule::Switch),
     ("log.memory_bytes_max", Rule::Whole(0, 1 << 50)),
+    ("errors.texts_file", Rule::File),
+    ("errors.groups_per_tenant_max", Rule::Whole(10, 10_000)),
+    ("errors.lifetime_seconds", Rule::Whole(60, 31_536_000)),
+    ("alerts.agents_live_max", Rule::Whole(0, 10_000_000)),
+    ("alerts.cleanup_failures_percent_max", PERCENT),
+    ("alerts.cleanups_min", Rule::Whole(1, 1_000_000)),
+    ("alerts.logs_dropped_percent_max", PERCENT),
+    ("alerts.log_lines_min", Rule::Whole(1, 1_000_000)),
+    ("alerts.providers_failing_max", Rule::Whole(0, 1_000_000)),
+    ("alerts.operation_errors_percent_max", PERCENT),
+    ("alerts.operations_min", Rule::Whole(1, 1_000_000)),
+    ("alerts.window_seconds", Rule::Whole(3, 86_400)),
+    ("alerts.clear_after_seconds", Rule::Whole(0, 86_400)),
+    ("alerts.interval_ms", Rule::Whole(100, 60_000)),
 ];
 
 const TTL: Rule = Rule::Whole(1, 604_800);
 const AGE: Rule = Rule::Whole(0, 31_536_000);
+const PERCENT: Rule = Rule::Whole(0, 100);
 const LIVE: Rule = Rule::Whole(0, 10_000_000);
 
 /// The settings within `[dispatch.agents.NAME]`.
@@ -221,6 +238,7 @@ impl Rule {
             }
             Self::Token | Self::SecretToken => is_token(text),
             Self::Name => Name::strict(text).is_ok(),
+            Self::File => !text.is_empty() && !text.contains(char::is_control),
             Self::Filter => EnvFilter::try_new(text).is_ok(),
         }
     }
@@ -237,6 +255,7 @@ impl Rule {
             Self::Token | Self::SecretToken => "text of printable ASCII characters without spaces".to_owned(),
             Self::Name => "1 to 128 letters, digits, '_', '.' or '-'".to_owned(),
             Self::Names => format!("a list of names, each {}", Self::Name.wants(key)),
+            Self::File => "the path of a file".to_owned(),
             Self::Filter => "levels such as info or info,greenroom::dispatch=debug".to_owned(),
             Self::Origins => {
                 "origins such as https://app.example.com, in small letters and without a path, or * alone".to_owned()

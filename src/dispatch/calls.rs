@@ -8,6 +8,7 @@ use tracing::field::Empty;
 
 use super::Place;
 use super::service::Core;
+use crate::error_report::Classify as _;
 use crate::provider::{Look, ProviderDispatch, ProviderError, RoomTimeouts};
 
 impl Core {
@@ -70,6 +71,9 @@ impl Core {
         let answer = answer.await;
         let outcome = answer.as_ref().err().map_or("ok", ProviderError::kind);
         self.metrics.provider_called(call, outcome, began.elapsed());
+        if let Err(error) = &answer {
+            self.tell_of_failure(format!("provider.{call}"), error.class(), Some(error.kind()), error.to_string());
+        }
         answer
     }
 }

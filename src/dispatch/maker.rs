@@ -26,6 +26,7 @@ use tracing::field::Empty;
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
 use super::settings::room_timeouts;
+use super::supervisor::FAILURES_ALERT;
 use super::{Dispatch, DispatchError, failure};
 use crate::policy::{Attempts, Deadline, GivenUp, Operation};
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, ATTRIBUTE_URL, Look, ProviderDispatch, ProviderError};
@@ -88,6 +89,7 @@ impl Core {
         let (began, asked) = (Instant::now(), AtomicBool::new(false));
         let making = Making { core: self, record, lost, metadata, began, adopts_only: false, asked };
         let mut attempts = Attempts::begin(self.settings.creation_retry(), deadline, &self.retry_budget);
+        let mut tries = 0;
         let error = loop {
             let error = match tokio::time::timeout_at(deadline.at(), Box::pin(making.try_once())).await {
                 Ok(Ok(made)) => {
@@ -117,6 +119,10 @@ impl Core {
             let outcome = next.map_or_else(GivenUp::as_str, |_| "retried");
             tracing::warn!(line.kept = Empty, dispatch = %record.dispatch.id, room = %place.room.encoded(), %error, outcome, "dispatch creation failed at the provider");
             self.metrics.attempt_failed(Operation::DispatchCreation, outcome);
+            tries += 1;
+            if tries == FAILURES_ALERT && !self.settings.observe_only {
+                self.metrics.provider_failing();
+            }
             match next {
                 Ok(pause) if !lost.is_cancelled() => tokio::time::sleep(pause).await,
                 _ => break error,

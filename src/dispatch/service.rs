@@ -1,8 +1,8 @@
 //! The service that the HTTP layer calls, and what its parts share.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use super::{
     Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
     Which, failure, listing, room_of,
 };
+use crate::error_report::{Class, Reporter};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::policy::RetryBudget;
@@ -46,6 +47,8 @@ pub struct Core {
     pub(super) retry_budget: RetryBudget,
     waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Where failures are told besides the log, once that is known.
+    reporter: OnceLock<Reporter>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
     work: TaskTracker,
 }
@@ -87,6 +90,13 @@ impl Core {
     pub(super) fn claim_lost(&self) -> DispatchError {
         DispatchError::Timeout { retry_after: self.settings.failure_hold }
     }
+
+    /// Tells of a failure, where somebody listens.
+    pub(super) fn tell_of_failure(&self, operation: String, class: Class, code: Option<&'static str>, message: String) {
+        if let Some(reporter) = self.reporter.get() {
+            reporter.report(operation, class, code, message);
+        }
+    }
 }
 
 impl Dispatches {
@@ -101,8 +111,15 @@ impl Dispatches {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (admission, retry_budget, waiting) = Default::default();
-        let core = Core { store, provider, settings, mint, hints, admission, retry_budget, waiting, metrics, work };
+        let reporter = OnceLock::new();
+        let core =
+            Core { store, provider, settings, mint, hints, admission, retry_budget, waiting, metrics, reporter, work };
         Self { core: Arc::new(core) }
+    }
+
+    /// Tells failures there from now on; said again, it changes nothing.
+    pub fn report_to(&self, reporter: Reporter) {
+        let _ = self.reporter.set(reporter);
     }
 
     /// Returns the live dispatch of the place, or makes one.

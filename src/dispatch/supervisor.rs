@@ -9,6 +9,7 @@ use tracing::field::Empty;
 use super::leaving::{is_accepted, is_present};
 use super::service::Core;
 use super::{Dispatch, DispatchError, Place, State};
+use crate::error_report::{Category, Class, Classify as _, Severity};
 use crate::id::DispatchId;
 use crate::policy::{Attempts, Deadline, GivenUp, Operation, RetryBudget, Verdict};
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -37,6 +38,12 @@ impl Core {
         if let Err(error) = done {
             let dispatch = &record.dispatch;
             tracing::warn!(dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, kind = ?due.kind, "supervision failed; it is tried again");
+            let what = match due.kind {
+                DueKind::Create => "dispatch.create",
+                DueKind::Check => "dispatch.check",
+                DueKind::End => "dispatch.end",
+            };
+            self.tell_of_failure(what.to_owned(), error.class(), None, error.to_string());
         }
     }
 
@@ -167,6 +174,9 @@ impl Core {
             }
         }
         tracing::error!(line.kept = Empty, room = %place.room.encoded(), provider_id, "an overtaken dispatch was left at the provider");
+        let class = Class { severity: Severity::Critical, ..Category::Dependency.class() };
+        let message = "an overtaken dispatch was left at the provider".to_owned();
+        self.tell_of_failure("dispatch.undo".to_owned(), class, None, message);
     }
 
     /// Gives the claim back with the provider's error, and passes the error on.
@@ -186,6 +196,7 @@ impl Core {
                     self.count_no_longer(record).await;
                 }
                 if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
+                    self.metrics.provider_failing();
                     tracing::error!(line.kept = Empty, alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
                 }
             }
@@ -213,7 +224,7 @@ const REASONS: [&str; 9] = [
 ];
 
 /// How many failures in a row are worth waking somebody.
-const FAILURES_ALERT: u32 = 3;
+pub(super) const FAILURES_ALERT: u32 = 3;
 
 fn tell_of_redispatch(dispatch: &Dispatch, quick_tries: u32) {
     let room = &*dispatch.place.room.encoded();

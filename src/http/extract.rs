@@ -12,6 +12,7 @@ use serde_json::error::Category;
 use super::problem::{Code, Problem};
 use super::state::App;
 use crate::access::AccessError;
+use crate::error_report::{GroupId, ReportError};
 use crate::id::{DispatchId, KeyId};
 use crate::scrub;
 
@@ -170,6 +171,19 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyIdInPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
         text.parse().map(Self).map_err(|_| AccessError::NotFound.into())
+    }
+}
+
+/// The id of a group of failures in the path. What is no id names no group.
+#[derive(Debug)]
+pub(super) struct GroupInPath(pub(super) GroupId);
+
+impl<S: Send + Sync> FromRequestParts<S> for GroupInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| ReportError::NotFound.into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fields that are checked while they are read: a handler never sees a bad one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -8,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
+use crate::error_report::{CONTEXT_MAX, Category, Severity};
 use crate::name::{Name, NameError};
 
 /// The longest metadata of an agent, in bytes. LiveKit takes eight times as much; here it is kept in Redis, too, for the
@@ -93,6 +95,43 @@ pub(super) struct StateName(pub(super) State);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Session(pub(super) SessionState);
 
+/// What something is called, an operation or a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Label(pub(super) Name);
+
+/// The name of a category of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CategoryName(pub(super) Category);
+
+/// The name of a severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SeverityName(pub(super) Severity);
+
+/// What a failure said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ErrorText(pub(super) String);
+
+/// Where a failure happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StackText(pub(super) String);
+
+/// What was going on when something failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ErrorContext(pub(super) BTreeMap<String, String>);
+
+/// A status of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HttpStatus(pub(super) u16);
+
+/// For how long an alert is snoozed, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SnoozeSeconds(pub(super) u32);
+
+/// The longest message of a failure that is taken, in bytes.
+pub(super) const ERROR_BYTES_MAX: usize = 4096;
+/// The longest stack that is taken, in bytes.
+pub(super) const STACK_BYTES_MAX: usize = 32 * 1024;
+
 /// Takes a string and makes something of it, or says what is wrong.
 struct Text<T, E> {
     what: &'static str,
@@ -151,6 +190,53 @@ text_field!(Session, "a session's state", |text| match text.as_str() {
     "closed" => Ok(Self(SessionState::Closed)),
     _ => Err("must be one of open, busy, closed"),
 });
+
+text_field!(Label, "a name", |text| Name::room(text).map(Self));
+text_field!(CategoryName, "a category", |text| {
+    Category::parse(&text).map(Self).ok_or(
+        "must be one of network, timeout, auth, permission, rate_limit, resource, validation, not_found, conflict, \
+         dependency, internal, cancelled",
+    )
+});
+text_field!(SeverityName, "a severity", |text| {
+    Severity::parse(&text).map(Self).ok_or("must be one of low, medium, high, critical")
+});
+text_field!(ErrorText, "a message", |text| {
+    if (1..=ERROR_BYTES_MAX).contains(&text.len()) { Ok(Self(text)) } else { Err("must have 1 to 4,096 bytes") }
+});
+text_field!(StackText, "a stack", |text| {
+    if text.len() <= STACK_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 32,768 bytes") }
+});
+
+impl<'de> Deserialize<'de> for ErrorContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let context = BTreeMap::<String, String>::deserialize(deserializer)?;
+        if context.len() > CONTEXT_MAX {
+            return Err(de::Error::custom(format_args!("context must have at most {CONTEXT_MAX} entries")));
+        }
+        Ok(Self(context))
+    }
+}
+
+/// The highest status of HTTP.
+pub(super) const HTTP_STATUS_MAX: u32 = 999;
+/// A day of seconds: who wants it quiet for longer raises the threshold.
+pub(super) const SNOOZE_SECONDS_MAX: u32 = 86_400;
+
+impl<'de> Deserialize<'de> for HttpStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let status = deserializer.deserialize_any(Whole { what: "status", min: 1, max: HTTP_STATUS_MAX.into() })?;
+        u16::try_from(status).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for SnoozeSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds =
+            deserializer.deserialize_any(Whole { what: "seconds", min: 1, max: SNOOZE_SECONDS_MAX.into() })?;
+        u32::try_from(seconds).map(Self).map_err(de::Error::custom)
+    }
+}
 
 /// Ten years of seconds: longer than anybody plans.
 pub(super) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;

@@ -7,17 +7,19 @@
 //! shell.rs     what surrounds every handler: request id, caller, deadline, metrics, access log
 //! router.rs    all routes, each with who may call it and how long it may take
 //! openapi/     the document of the API, made of the handlers and the routes; a page of it
-//! problem.rs   every failure a caller can see
+//! problem.rs   every failure a caller can see; texts.rs has its words
 //! <resource>/  one endpoint per file: its types, its handler, its tests
 //! ```
 //!
 //! A handler turns a request into a call of the domain and the answer into JSON. It decides nothing.
 
 mod agents;
+mod alerts;
 mod auth;
 mod budget;
 mod cors;
 mod dispatches;
+mod errors;
 mod extract;
 mod fields;
 mod idempotency;
@@ -30,6 +32,7 @@ mod peer;
 mod policies;
 mod problem;
 mod problem_catalogue;
+mod problem_class;
 #[cfg(test)]
 mod problem_page;
 mod rate_limit;
@@ -39,6 +42,7 @@ mod router;
 mod server;
 mod shell;
 mod state;
+mod texts;
 mod timed_io;
 
 pub use livekit::door::{JoinRequest, LiveKitDoor, WebhookRefusal};
@@ -48,3 +52,4 @@ pub use policies::Policies;
 pub use router::{RouteAccess, route_access, router};
 pub use server::{Server, ServerOptions};
 pub use state::{App, AppState, HttpSettings};
+pub use texts::Texts;

@@ -15,8 +15,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use super::problem_catalogue::Code;
+use super::texts::Wording;
 use crate::access::{AccessError, TooFast};
+use crate::alert::AlertError;
 use crate::dispatch::DispatchError;
+use crate::error_report::ReportError;
 use crate::lock::LockError;
 use crate::provider::ProviderError;
 
@@ -49,7 +52,7 @@ pub(super) enum Form {
 pub(super) struct Document<'a> {
     #[schema(example = "urn:greenroom:problem:store_unavailable")]
     r#type: String,
-    title: &'static str,
+    title: &'a str,
     #[schema(minimum = 400, maximum = 599, example = 503)]
     status: u16,
     /// For a developer: what was wrong with this request.
@@ -66,9 +69,9 @@ pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     /// For an end user: says nothing of how the service is built.
-    user_message: &'static str,
+    user_message: &'a str,
     /// For a developer or an operator: what to do.
-    suggestions: &'static [&'static str],
+    suggestions: &'a [&'a str],
 }
 
 /// A failure of the browser contract.
@@ -108,16 +111,16 @@ impl Problem {
             .map(|seconds| seconds.max(1))
     }
 
-    /// The answer.
-    pub(super) fn render(&self, request_id: &str, form: Form) -> Response {
+    /// The answer, in these words.
+    pub(super) fn render(&self, request_id: &str, form: Form, wording: &Wording<'_>) -> Response {
         let entry = self.code.entry();
         let mut response = match form {
             Form::Kept => {
-                let message = if entry.status.is_server_error() { entry.user_message } else { &self.detail };
+                let message = if entry.status.is_server_error() { wording.user_message } else { &self.detail };
                 Json(KeptFailure { success: false, message }).into_response()
             }
             Form::Problem => {
-                let mut response = Json(self.document(request_id)).into_response();
+                let mut response = Json(self.document(request_id, wording)).into_response();
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
                 response
             }
@@ -132,19 +135,19 @@ impl Problem {
         response
     }
 
-    fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
+    fn document<'a>(&'a self, request_id: &'a str, wording: &'a Wording<'a>) -> Document<'a> {
         let entry = self.code.entry();
         Document {
             r#type: format!("urn:greenroom:problem:{}", entry.code),
-            title: entry.title,
+            title: wording.title,
             status: entry.status.as_u16(),
             detail: &self.detail,
             code: entry.code,
             request_id,
             retryable: entry.retryable,
             retry_after_seconds: self.retry_after_seconds(),
-            user_message: entry.user_message,
-            suggestions: entry.suggestions,
+            user_message: wording.user_message,
+            suggestions: &wording.suggestions,
         }
     }
 }
@@ -244,6 +247,31 @@ impl From<AccessError> for Problem {
     }
 }
 
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::NotFound => Self::new(Code::ErrorNotFound, "there is no group of failures of that id"),
+            ReportError::BadCursor => DispatchError::BadCursor.into(),
+            ReportError::KeyReused => DispatchError::KeyReused.into(),
+            ReportError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            ReportError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
+impl From<AlertError> for Problem {
+    fn from(error: AlertError) -> Self {
+        match error {
+            AlertError::Forbidden => {
+                Self::new(Code::Forbidden, "alerts concern all tenants: a key that is bound to one may only look")
+            }
+            AlertError::KeyReused => DispatchError::KeyReused.into(),
+            AlertError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            AlertError::Internal { detail } => Self::internal(detail),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,7 +312,8 @@ mod tests {
     }
 
     async fn rendered(problem: &Problem, form: Form) -> (Response, serde_json::Value) {
-        let response = problem.render("req-1", form);
+        let texts = crate::http::texts::Texts::default();
+        let response = problem.render("req-1", form, &texts.of_code(problem.code, None));
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(parts, axum::body::Body::empty()), serde_json::from_slice(&bytes).unwrap())

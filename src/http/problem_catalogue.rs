@@ -89,6 +89,12 @@ catalogue! {
     LockNotHeld: "lock_not_held", NOT_FOUND, NEVER, "Nobody holds the lock", OUR_REQUEST,
     ["Nobody took it, it was given back, or its lease ended: take it with `POST /v1/locks/{name}/acquire`."];
 
+    ErrorNotFound: "error_not_found", NOT_FOUND, NEVER, "No such group of failures", OUR_REQUEST,
+    ["`GET /v1/errors` lists those that there are. One that was not seen for a while, or was resolved, is forgotten."];
+
+    AlertNotFound: "alert_not_found", NOT_FOUND, NEVER, "No such rule", OUR_REQUEST,
+    ["`GET /v1/alerts` lists the rules."];
+
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
 

@@ -12,7 +12,7 @@ use super::problem::Form::{self, Kept, Problem};
 use super::shell::Patience::{self, LongPoll, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, keys, livekit, locks, operation, policies, rooms, shell};
+use super::{agents, alerts, cors, dispatches, errors, keys, livekit, locks, operation, policies, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -78,6 +78,13 @@ const LOCK: Needs = Needs {
 };
 /// Every good key will do.
 const ANY: Needs = Needs { look: Scopes::of(&Scope::ALL), change: Scopes::of(&[]) };
+/// Failures: whoever works with greenroom may tell of them; who may read sees them.
+const ERRORS: Needs = Needs {
+    look: Scopes::of(&[Scope::Read]),
+    change: Scopes::of(&[Scope::Dispatch, Scope::Pool, Scope::Worker, Scope::Task]),
+};
+/// What only those who run it change: groups of failures, and alerts.
+const OPERATION: Needs = Needs { look: Scopes::of(&[Scope::Read]), change: Scopes::of(&[Scope::Admin]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
@@ -108,6 +115,13 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
 
         route("/v1/policies", Key(ANY), Prompt, Problem, routes!(policies::policies)),
+
+        route("/v1/errors", Key(ERRORS), Prompt, Problem, routes!(errors::report::report, errors::list::list)),
+        route("/v1/errors/rules", Key(ERRORS), Prompt, Problem, routes!(errors::rules::rules)),
+        route("/v1/errors/{id}", Key(OPERATION), Prompt, Problem, routes!(errors::get::get, errors::resolve::resolve)),
+        route("/v1/alerts", Key(OPERATION), Prompt, Problem, routes!(alerts::list::list)),
+        route("/v1/alerts/{rule}", Key(OPERATION), Prompt, Problem, routes!(alerts::get::get)),
+        route("/v1/alerts/{rule}/snooze", Key(OPERATION), Prompt, Problem, routes!(alerts::snooze::snooze, alerts::wake::wake)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

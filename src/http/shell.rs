@@ -20,6 +20,7 @@ use super::fields::WAIT_SECONDS_MAX;
 use super::problem::{Code, Form, Problem};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::App;
+use super::texts::Language;
 use super::{budget, rate_limit};
 use crate::access::Quota;
 use crate::policy::Deadline;
@@ -78,6 +79,7 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
         Patience::Waits => app.settings.patient_timeout(),
         Patience::LongPoll => Duration::from_secs(WAIT_SECONDS_MAX.into()) + app.settings.request_timeout,
     };
+    let language = app.texts.language(request.headers());
     let span = tracing::info_span!("request", request_id = id.as_str());
     let mut quota = None;
     let response = match (one_host, budget::asked(request.headers())) {
@@ -90,7 +92,7 @@ pub(super) async fn shell(State(endpoint): State<Endpoint>, request: Request, ne
         }
     };
 
-    let exchange = Exchange { metrics: &app.metrics, id: &id, spec: &spec, method, took: started.elapsed() };
+    let exchange = Exchange { app: &app, id: &id, spec: &spec, method, language, took: started.elapsed() };
     let mut response = exchange.concluded(response);
     let labels = HttpLabels { route: spec.template, method, status: class(response.status()) };
     app.metrics.http_answered(labels, exchange.took);
@@ -158,10 +160,11 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// A request with its answer, for the log.
 struct Exchange<'a> {
-    metrics: &'a Metrics,
+    app: &'a App,
     id: &'a RequestId,
     spec: &'a Spec,
     method: &'static str,
+    language: Language<'a>,
     took: Duration,
 }
 
@@ -175,8 +178,10 @@ impl Exchange<'_> {
         }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             self.log_problem(&problem);
-            self.metrics.http_problem(problem.code.entry().code);
-            return problem.render(self.id.as_str(), self.spec.form);
+            self.app.metrics.http_problem(problem.code.entry().code);
+            self.report(&problem);
+            let wording = self.app.texts.of_code(problem.code, self.language);
+            return problem.render(self.id.as_str(), self.spec.form, &wording);
         }
         if response.extensions_mut().remove::<Noted>().is_some() {
             self.log(response.status());
@@ -210,6 +215,16 @@ impl Exchange<'_> {
             took_us = self.took_us(),
             "answered"
         );
+    }
+
+    /// Tells of what failed here; what a caller did wrong is its own business.
+    fn report(&self, problem: &Problem) {
+        let entry = problem.code.entry();
+        if entry.status.is_server_error() {
+            let operation = format!("{} {}", self.method, self.spec.template);
+            let message = problem.cause.as_deref().unwrap_or(&problem.detail);
+            self.app.reporter.report(operation, problem.code.class(), Some(entry.code), message);
+        }
     }
 
     /// The detail is left out: it may repeat what the caller sent, which is not ours to keep.

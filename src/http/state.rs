@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
 use super::policies::Policies;
+use super::texts::Texts;
 use crate::access::{Access, Limits, Strangers};
+use crate::alert::Alerts;
 use crate::dispatch::Dispatches;
+use crate::error_report::{ErrorReports, Reporter};
 use crate::lifecycle::Shutdown;
 use crate::lock::Locks;
 use crate::name::Name;
@@ -23,6 +26,14 @@ pub struct AppState {
     pub dispatches: Dispatches,
     /// Locks for whoever calls.
     pub locks: Locks,
+    /// Failures, ours and those that others report, in their groups.
+    pub errors: ErrorReports,
+    /// Where our own failures are told.
+    pub reporter: Reporter,
+    /// What somebody should know of.
+    pub alerts: Alerts,
+    /// The words that callers and end users read.
+    pub texts: Texts,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.

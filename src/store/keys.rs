@@ -5,7 +5,9 @@
 use std::fmt;
 
 use crate::access::CallerId;
+use crate::alert::Rule;
 use crate::dispatch::Place;
+use crate::error_report::GroupId;
 use crate::id::{DispatchId, KeyId};
 use crate::name::Name;
 
@@ -146,6 +148,31 @@ impl Shard {
     /// Sorted set: those of one agent.
     pub fn quota_of_agent(self, tenant: &Name, agent: &Name) -> String {
         format!("{self}quota:{}:{}", tenant.encoded(), agent.encoded())
+    }
+
+    /// What the keys of a tenant's groups of failures begin with.
+    pub fn errors(self, tenant: &Name) -> String {
+        format!("{}error:{}:", self.prefix(), tenant.encoded())
+    }
+
+    /// Hash: a group of failures, with its counts over time and its samples.
+    pub fn error(self, tenant: &Name, id: &GroupId) -> String {
+        format!("{}{id}", self.errors(tenant))
+    }
+
+    /// Sorted set: a tenant's groups of failures, by when each was seen last.
+    pub fn index_errors(self, tenant: &Name) -> String {
+        format!("{}index:{}:errors", self.prefix(), tenant.encoded())
+    }
+
+    /// Hash: how a rule of the alerts stands.
+    pub fn alert(self, rule: Rule) -> String {
+        format!("{}alert:{}", self.prefix(), rule.as_str())
+    }
+
+    /// Hash: what all replicas have counted for the alerts, in the last few minutes.
+    pub fn alert_counts(self) -> String {
+        format!("{}alerts:counts", self.prefix())
     }
 
     /// What `KEYS` would find all dispatches of a room with.

@@ -12,10 +12,12 @@ use crate::redis_url::RedisUrl;
 use connection::Request;
 
 mod admission;
+mod alert;
 mod breaks;
 mod connection;
 mod dispatch;
 mod error;
+mod error_report;
 mod hints;
 mod key;
 pub mod keys;

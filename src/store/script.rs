@@ -104,6 +104,14 @@ scripts! {
     LIMIT_BORROW = "", "limit/borrow.lua";
     QUOTA_TAKE = "", "quota/take.lua";
     QUOTA_GIVE = "", "quota/give.lua";
+    ERROR_REPORT = ONCE, "error_report/report.lua";
+    ERROR_PAGE = "", "error_report/page.lua";
+    ERROR_GET = "", "error_report/get.lua";
+    ERROR_FORGET = "", "error_report/forget.lua";
+    ALERT_COUNT = "", "alert/count.lua";
+    ALERT_JUDGE = "", "alert/judge.lua";
+    ALERT_SNOOZE = ONCE, "alert/snooze.lua";
+    ALERT_LIST = "", "alert/list.lua";
     SHARD_FLOOR = "", "shard/floor.lua";
     LOCK_ACQUIRE = LOCK, "lock/acquire.lua";
     LOCK_RENEW = LOCK, "lock/renew.lua";

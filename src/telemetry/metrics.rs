@@ -16,6 +16,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
 use crate::policy::Operation;
+use errors::ErrorMetrics;
+use tally::Tally;
+
+mod errors;
+mod tally;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -132,6 +137,8 @@ pub struct Metrics {
     reporting: Gauge,
     reaper_lag: Gauge<f64, AtomicU64>,
     leader: Gauge,
+    errors: ErrorMetrics,
+    tally: Tally,
 }
 
 impl Default for Metrics {
@@ -165,9 +172,12 @@ impl Metrics {
             reporting: Gauge::default(),
             reaper_lag: Gauge::default(),
             leader: Gauge::default(),
+            errors: ErrorMetrics::default(),
+            tally: Tally::default(),
         };
         metrics.register_http();
         metrics.register_dispatches();
+        metrics.errors.register(metrics.registry.sub_registry_with_prefix("greenroom"));
         metrics
     }
 
@@ -228,6 +238,11 @@ impl Metrics {
         );
     }
 
+    /// How many dispatches are looked after, where this replica tells it.
+    pub fn dispatches_live(&self) -> u64 {
+        u64::try_from(self.live.get()).unwrap_or_default()
+    }
+
     /// A request's headers are here. The guard counts it as in flight until it is dropped,
     /// however it ends.
     pub fn http_started(&self) -> Counted {
@@ -238,6 +253,10 @@ impl Metrics {
     /// A request was answered.
     pub fn http_answered(&self, labels: HttpLabels, took: Duration) {
         self.http_durations.get_or_create(&labels).observe(took.as_secs_f64());
+        // Probes and scrapes would hide what callers see.
+        if labels.route.starts_with("/v1/") || labels.route.starts_with("/api/") {
+            self.tally.operation(labels.status == "5xx");
+        }
     }
 
     /// A request failed, or was refused, with this code of the catalogue.
@@ -275,6 +294,7 @@ impl Metrics {
     pub fn provider_called(&self, call: &'static str, outcome: &'static str, took: Duration) {
         self.provider_calls.get_or_create(&CallLabels { call, outcome }).inc();
         self.provider_durations.get_or_create(&CallLabel { call }).observe(took.as_secs_f64());
+        self.tally.operation(outcome != "ok");
     }
 
     /// An attempt failed; `outcome` is `retried`, or why it is not tried again.
@@ -289,6 +309,7 @@ impl Metrics {
 
     /// A dispatch was to be removed at the provider; did it succeed?
     pub fn cleaned_up(&self, success: bool) {
+        self.tally.cleanup(!success);
         let outcome = if success { "ok" } else { "failed" };
         self.cleanups.get_or_create(&OutcomeLabels { outcome }).inc();
     }

@@ -65,15 +65,35 @@ async fn sing(replica: &Replica, found: &mut Found, room: &str) {
             .post(replica.url("/v1/dispatches/dsp_1_0198c5d0000070008000000000000000/alive"))
             .bearer_auth(OF_AGENT)
             .json(&json!({"state": "open"})),
+        call("POST", "/v1/errors").json(&json!({
+            "operation": JWT, "service": OF_AGENT, "code": JWT,
+            "message": format!("{JWT} {OF_AGENT} Bearer canary-of-bearer password=canary-of-word redis://a:canary-of-url@b"),
+            "stack": format!("at a\n  {JWT}\n\u{1b}[31m token: canary-of-stack\n  {OF_AGENT}"),
+            "context": {"api_key": "canary-of-context", "header": format!("Bearer {JWT}"), "agent": OF_AGENT},
+        })),
+        call("GET", "/v1/errors"),
+        call("GET", "/v1/errors/rules"),
         call("GET", "/v1/dispatches"),
         call("GET", &format!("/v1/rooms/{room}/explain")),
         call("GET", &format!("/api/livekit/agent-status?roomName={room}")),
         call("GET", "/metrics"),
     ];
+    let groups = async || {
+        let listed = call("GET", "/v1/errors").send().await.expect("an answer").json::<Value>().await.expect("JSON");
+        listed["errors"].as_array().expect("groups").clone()
+    };
     for (n, request) in requests.into_iter().enumerate() {
         let answer = request.send().await.expect("an answer");
         let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
         found.add(format!("answer {n} ({status})"), format!("{headers}\n{}", answer.text().await.expect("a text")));
+    }
+    let groups = groups().await;
+    assert!(groups.iter().any(|group| group["operation"] == "<token>"), "{groups:?}");
+    for group in groups {
+        let path = format!("/v1/errors/{}", group["id"].as_str().expect("an id"));
+        let detailed = call("GET", &path).send().await.expect("an answer").text().await.expect("a text");
+        assert!(detailed.contains("\"samples\":[{"), "{detailed}");
+        found.add(path, detailed);
     }
     let page = call("POST", "/v1/connect")
         .header("idempotency-key", once)

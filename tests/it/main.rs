@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
+mod alerts;
 mod binary_canary;
 mod binary_commands;
 mod binary_connections;
@@ -9,6 +10,7 @@ mod binary_locks;
 mod binary_replicas;
 mod binary_stop;
 mod dispatch_service;
+mod errors;
 mod gate;
 mod harness;
 mod http_shell;
@@ -32,7 +34,9 @@ mod standin_checks;
 mod standin_recordings;
 mod store_acquire;
 mod store_admission;
+mod store_alerts;
 mod store_breaks;
+mod store_errors;
 mod store_faults;
 mod store_keys;
 mod store_leader;

@@ -6,12 +6,16 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use greenroom::access::CallerId;
+use greenroom::alert::{Counts, Judged, Rule};
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
+use greenroom::error_report::GroupBounds;
 use greenroom::idempotency::Once;
 use greenroom::name::Name;
 use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
 use greenroom::store::{Bounds, Commit, Record, StoreError};
 
+use crate::store_alerts::agents;
+use crate::store_errors::occurrence;
 use crate::support::eventually;
 use crate::support::redis::{TestRedis, on_cluster};
 use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
@@ -56,12 +60,21 @@ enum Act {
     TakeQuota,
     GiveQuota,
     Borrow,
+    ReportError,
+    ReportErrorAndForget,
+    ForgetError,
+    ForgetErrors,
+    CountAlerts,
+    JudgeAlerts,
+    ClearAlerts,
+    Snooze,
+    Wake,
 }
 
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 37] = [
+const ACTS: [Act; 46] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -99,7 +112,28 @@ const ACTS: [Act; 37] = [
     Act::TakeQuota,
     Act::GiveQuota,
     Act::Borrow,
+    Act::ReportError,
+    Act::ReportErrorAndForget,
+    Act::ForgetError,
+    Act::ForgetErrors,
+    Act::CountAlerts,
+    Act::JudgeAlerts,
+    Act::ClearAlerts,
+    Act::Snooze,
+    Act::Wake,
 ];
+
+/// Groups of failures that there may be.
+const GROUPS: GroupBounds = GroupBounds { groups_max: 2, lifetime: Duration::from_hours(1) };
+
+async fn report(scene: &Scene, message: &str) -> Result<(bool, u64), StoreError> {
+    let tenant = &scene.place.tenant;
+    scene.store.report_error(tenant, &occurrence(tenant, message), 1, message, GROUPS, None).await
+}
+
+async fn judge(scene: &Scene, call: &str, live: u64) -> Result<Vec<Judged>, StoreError> {
+    scene.store.judge_alerts(TERM, call, &agents(live), Duration::ZERO).await
+}
 
 impl Act {
     /// Whether it works while memory is short: what renews or frees must, or it would never heal.
@@ -120,6 +154,10 @@ impl Act {
                 | Self::Floor
                 | Self::Drain
                 | Self::TakeQuota
+                | Self::ReportError
+                | Self::ReportErrorAndForget
+                | Self::Snooze
+                | Self::Wake
         )
     }
 
@@ -142,6 +180,27 @@ impl Act {
             scene.run::<u8>(&["DEL", &scene.keys().shard.api_key(scene.key_id())]).await;
         }
         if matches!(self, Self::KeyCreate | Self::KeyRevoke | Self::KeyForget) {
+            return claimed;
+        }
+        let errors = [Self::ReportErrorAndForget, Self::ForgetError, Self::ForgetErrors];
+        let alerts = [Self::CountAlerts, Self::JudgeAlerts, Self::ClearAlerts, Self::Snooze, Self::Wake];
+        if errors.contains(&self) {
+            for word in ["a", "b"] {
+                report(scene, word).await.expect("it is counted");
+            }
+        }
+        if self == Self::ForgetErrors {
+            let tenant = &scene.place.tenant;
+            let gone = scene.of_tenant().error(tenant, &occurrence(tenant, "a").id);
+            scene.run::<u8>(&["DEL", &gone]).await;
+        }
+        if self == Self::ClearAlerts {
+            judge(scene, "before", 30).await.expect("it is raised");
+        }
+        if self == Self::Wake {
+            scene.store.snooze_alert(Rule::AgentsLive, Some(CLAIM), "settings", None).await.expect("it is snoozed");
+        }
+        if self == Self::ReportError || errors.contains(&self) || alerts.contains(&self) {
             return claimed;
         }
         if self == Self::ReapStore {
@@ -260,6 +319,17 @@ impl Act {
             Self::Drain => store.drain_agent(&place.tenant, &place.agent, true, None).await.map(drop),
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
+            Self::ReportError | Self::ReportErrorAndForget => report(scene, "c").await.map(drop),
+            Self::ForgetError => store.forget_error(&place.tenant, &occurrence(&place.tenant, "a").id).await,
+            Self::ForgetErrors => store.page_of_errors(&place.tenant, None, 10).await.map(drop),
+            Self::CountAlerts => {
+                let new = Counts { operations: 3, ..Counts::default() };
+                store.count_for_alerts("a", 1, &new, Duration::from_mins(5)).await.map(drop)
+            }
+            Self::JudgeAlerts => judge(scene, "now", 30).await.map(drop),
+            Self::ClearAlerts => judge(scene, "now", 0).await.map(drop),
+            Self::Snooze => store.snooze_alert(Rule::AgentsLive, Some(CLAIM), "settings", None).await,
+            Self::Wake => store.snooze_alert(Rule::AgentsLive, None, "settings", None).await,
             Self::Borrow => store.borrow_limit(&CallerId::Settings, LIMIT, 1).await.map(drop),
         }
     }
@@ -303,6 +373,13 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         of_tenant.quota(tenant),
         of_tenant.quota_of_agent(tenant, &scene.place.agent),
         of_tenant.limit(&CallerId::Settings),
+        of_tenant.error(tenant, &occurrence(tenant, "a").id),
+        of_tenant.error(tenant, &occurrence(tenant, "c").id),
+        of_tenant.index_errors(tenant),
+        Shard(0).alert(Rule::AgentsLive),
+        Shard(0).alert_counts(),
+        Shard(0).events(),
+        Shard(0).shard(),
     ];
     let mut refused = 0;
     for act in ACTS {

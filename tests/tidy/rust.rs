@@ -15,7 +15,8 @@ const LINES_MAX: usize = 400;
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "misc", "shared", "v2"];
 
 /// The parts of `src` that are the domain: types, pure rules, services.
-const DOMAIN: [&str; 9] = ["access", "dispatch", "pool", "task", "breaker", "lock", "policy", "event", "error_report"];
+const DOMAIN: [&str; 10] =
+    ["access", "alert", "dispatch", "pool", "task", "breaker", "lock", "policy", "event", "error_report"];
 
 const WEB: [&str; 5] = ["axum", "hyper", "hyper_util", "tower", "tower_http"];
 const REDIS: [&str; 2] = ["redis", "deadpool_redis"];

@@ -20,6 +20,8 @@ use super::budget::{REQUEST_TIMEOUT, TIMEOUT_MS_MAX};
 use super::fields;
 use super::problem::{Document, Form, KeptFailure};
 use super::router::table;
+use crate::alert::{AlertState, Rule};
+use crate::error_report::GroupId;
 use crate::id::{DispatchId, KeyId};
 
 /// What the agent's report carries.
@@ -43,6 +45,8 @@ pub fn document() -> &'static str {
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
         (name = "locks", description = "Locks over all replicas: a lease with an owner and a fencing token."),
         (name = "policies", description = "How long things may take, and when they are tried again."),
+        (name = "errors", description = "Failures in their groups: those of the service, and those that workers and agents report."),
+        (name = "alerts", description = "What somebody should know of, over all replicas and tenants."),
         (name = "keys", description = "API keys: who may call. For administrators."),
         (name = "livekit", description = "The contracts of browsers, and LiveKit's webhooks. They keep their own form."),
         (name = "operation", description = "Is it there, is it ready, how is it doing, what can it do. Anybody may ask."),
@@ -51,7 +55,9 @@ pub fn document() -> &'static str {
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
         fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
         fields::KeyLifeSeconds, fields::RateLimitPerSecond, fields::LockName, fields::LockOwner, fields::LeaseSeconds,
-        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::Timestamp, DispatchId, Document<'_>, KeptFailure<'_>,
+        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::Timestamp,
+        fields::Label, fields::CategoryName, fields::SeverityName, fields::ErrorText, fields::StackText,
+        fields::ErrorContext, fields::HttpStatus, fields::SnoozeSeconds, GroupId, Rule, AlertState, DispatchId, Document<'_>, KeptFailure<'_>,
     ))
 )]
 struct Base;

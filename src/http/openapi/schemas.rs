@@ -7,11 +7,15 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::{RATE_LIMIT_MAX, Scope};
+use crate::alert::{AlertState, Rule};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
+use crate::error_report::{CONTEXT_MAX, Category, GroupId, Severity};
 use crate::http::fields::{
-    AgentName, FencingToken, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, LeaseSeconds, LockName,
-    LockOwner, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName, RateLimitPerSecond, RoomName, ScopeName,
-    Session, StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, WAIT_SECONDS_MAX, WaitSeconds,
+    AgentName, CategoryName, ERROR_BYTES_MAX, ErrorContext, ErrorText, FencingToken, HTTP_STATUS_MAX, HttpStatus,
+    KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label, LeaseSeconds, LockName, LockOwner,
+    METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName, RateLimitPerSecond, RoomName, SNOOZE_SECONDS_MAX,
+    STACK_BYTES_MAX, ScopeName, Session, SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX, TTL_SECONDS_MAX,
+    TenantName, Timestamp, TtlSeconds, WAIT_SECONDS_MAX, WaitSeconds,
 };
 use crate::id::{DispatchId, KeyId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
@@ -90,6 +94,49 @@ schema!(
     text("An API key's id: kind, shard, unique part. It is no secret.")
         .pattern(Some("^grk_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
         .examples(["grk_15_01a1fd860d1e7230996d8c6a011145cb"])
+);
+schema!(Label, name(PRINTABLE, "tts.synthesize", "What it is called: 1 to 128 printable characters."));
+schema!(
+    CategoryName,
+    text("What kind of failure it is, by what can be done about it.")
+        .enum_values(Some(Category::ALL.iter().map(|category| category.as_str())))
+);
+schema!(
+    SeverityName,
+    text("`low`: a caller's own business; `medium`; `high`: somebody is not served; `critical`: nobody is.")
+        .enum_values(Some(Severity::ALL.iter().map(|severity| severity.as_str())))
+);
+schema!(
+    ErrorText,
+    text("What it said: 1 to 4,096 bytes of UTF-8, so fewer characters where they are not ASCII. The first 500 characters are kept in samples.")
+        .min_length(Some(1))
+        .max_length(Some(ERROR_BYTES_MAX))
+        .examples(["connect ETIMEDOUT 10.0.0.7:443 after 5000ms"])
+);
+schema!(
+    StackText,
+    text("Where it happened: at most 32,768 bytes, of which the first 3,000 characters are kept.")
+        .max_length(Some(STACK_BYTES_MAX))
+);
+schema!(
+    ErrorContext,
+    ObjectBuilder::new()
+        .description(Some("What was going on: at most 16 texts by name, of which 200 characters each are kept."))
+        .max_properties(Some(CONTEXT_MAX))
+        .additional_properties(Some(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())))
+);
+schema!(HttpStatus, whole("The HTTP status that came with it: 1 to 999.", HTTP_STATUS_MAX));
+schema!(SnoozeSeconds, whole("For how long, in seconds: 1 to 86,400 (a day).", SNOOZE_SECONDS_MAX));
+schema!(
+    GroupId,
+    text("The id of a group of failures: the same failure of the same tenant always has the same one.")
+        .pattern(Some("^err_[0-9a-f]{32}$"))
+        .examples(["err_0198c5d0123470008000000000000000"])
+);
+schema!(Rule, text("The name of a rule.").enum_values(Some(Rule::ALL.map(Rule::as_str))));
+schema!(
+    AlertState,
+    text("Whether a rule is raised.").enum_values(Some([AlertState::Ok, AlertState::Raised].map(AlertState::as_str)))
 );
 schema!(
     StateName,
@@ -170,6 +217,17 @@ mod tests {
         agree::<Metadata>(ascii.into_iter().chain(others()));
         let floats = [60.0, 60.5, 0.5, 1e9, -1.0].map(|n| json!(n));
         agree::<TtlSeconds>([0, 1, 86_400, 86_401, -1].map(|n| json!(n)).into_iter().chain(floats).chain(others()));
+        agree::<Label>(characters().chain(lengths()).chain(others()));
+        let categories = Category::ALL.iter().map(|category| json!(category.as_str()));
+        agree::<CategoryName>(categories.chain(others()).chain([json!("Network")]));
+        let severities = Severity::ALL.iter().map(|severity| json!(severity.as_str()));
+        agree::<SeverityName>(severities.chain(others()));
+        agree::<ErrorText>([0, 1, 4096, 4097].map(|n| json!("x".repeat(n))).into_iter().chain(others()));
+        agree::<StackText>([0, 32_768, 32_769].map(|n| json!("x".repeat(n))).into_iter().chain(others()));
+        let many = |n: usize| json!((0..n).map(|n| (n.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>());
+        agree::<ErrorContext>([many(0), many(16), many(17), json!({"a": 1})].into_iter().chain(others()));
+        agree::<HttpStatus>([0, 1, 999, 1000, -1].map(|n| json!(n)).into_iter().chain(others()));
+        agree::<SnoozeSeconds>([0, 1, 86_400, 86_401].map(|n| json!(n)).into_iter().chain(others()));
         let states = State::ALL.map(|state| json!(state.as_str()));
         agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
         agree::<Session>(["open", "busy", "closed", "dead"].map(|word| json!(word)).into_iter().chain(others()));

@@ -48,6 +48,8 @@ fn counted_once() -> Metrics {
     metrics.redispatched("returned");
     metrics.cleaned_up(true);
     metrics.dispatch_ended("ttl", second);
+    metrics.error_reported("network", "medium");
+    metrics.set_alert("agents_live", true);
     metrics
 }
 
@@ -73,11 +75,37 @@ fn every_metric_is_documented() {
         })
         .collect();
     // What a label was never given to is not shown: `counted_once` must use all of them.
-    let code = include_str!("../metrics.rs");
+    let code = concat!(include_str!("../metrics.rs"), include_str!("errors.rs"));
     assert_eq!(have.len(), code.matches("own.register").count() + 6, "those of the process are six");
     have.sort();
     told.sort();
     assert_eq!(have, told);
+}
+
+#[test]
+fn the_ready_made_rules_name_metrics_that_there_are() {
+    let metrics = counted_once();
+    for rule in crate::alert::Rule::ALL {
+        metrics.set_alert(rule.as_str(), false);
+    }
+    let text = metrics.encode().unwrap();
+    let rules = include_str!("../../../docs/prometheus-rules.yml");
+    let mut named = 0;
+    for (at, _) in rules.match_indices("greenroom_") {
+        let name: String = rules[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        assert!(text.lines().any(|line| line.starts_with(&name)), "{name} is no metric");
+        named += 1;
+        // The labels that it names, too.
+        let labels = rules[at + name.len()..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        for label in labels.into_iter().flat_map(|(labels, _)| labels.split(',')) {
+            let (label, value) = label.split_once(['=', '!']).unwrap();
+            let has_label = |line: &str| line.starts_with(&name) && line.contains(&format!("{label}=\""));
+            assert!(text.lines().any(has_label), "{name} has no label {label}");
+            let of_rule = label != "rule" || text.contains(&format!("rule={value}"));
+            assert!(of_rule, "{value} is no rule");
+        }
+    }
+    assert!(named > 10, "the test looked at {named}");
 }
 
 #[test]

@@ -29,6 +29,15 @@ const TAKES: &[&str] = &[
     "POST /v1/locks/{name}/renew: dispatch,pool,worker,task",
     "POST /v1/locks/{name}/release: dispatch,pool,worker,task",
     "GET /v1/policies: dispatch,pool,worker,task,read,admin",
+    "POST /v1/errors: dispatch,pool,worker,task",
+    "GET /v1/errors: read",
+    "GET /v1/errors/rules: read",
+    "GET /v1/errors/{id}: read",
+    "DELETE /v1/errors/{id}: admin",
+    "GET /v1/alerts: read",
+    "GET /v1/alerts/{rule}: read",
+    "POST /v1/alerts/{rule}/snooze: admin",
+    "DELETE /v1/alerts/{rule}/snooze: admin",
     "POST /v1/keys: admin",
     "GET /v1/keys: admin",
     "GET /v1/keys/{id}: admin",
@@ -93,8 +102,8 @@ fn path(template: &str, thing: &str) -> String {
         "/api/livekit/agent-status" => "?roomName=lobby",
         _ => "",
     };
-    let named = template.replace("{agent}", "guide").replace("{name}", "nightly");
-    format!("{}{query}", named.replace("{id}", thing).replace("{room}", thing))
+    let path = template.replace("{id}", thing).replace("{room}", thing).replace("{agent}", "guide");
+    format!("{}{query}", path.replace("{rule}", "agents_live").replace("{name}", "nightly"))
 }
 
 /// A request that makes sense to the route.
@@ -108,12 +117,15 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         "/v1/locks/{name}/acquire" => Some(json!({"owner": "ann", "ttl_seconds": 30})),
         "/v1/locks/{name}/renew" => Some(json!({"owner": "ann", "token": 1, "ttl_seconds": 30})),
         "/v1/locks/{name}/release" => Some(json!({"owner": "ann", "token": 1})),
+        "/v1/errors" => Some(json!({"operation": "o", "message": "m"})),
+        "/v1/alerts/{rule}/snooze" => Some(json!({"seconds": 1})),
         "/api/livekit/dispatch-agent" => Some(json!({"roomName": "lobby"})),
         _ => None,
     };
     // A list takes its own filters only.
     let path = if method == "POST" {
-        template.replace("{id}", thing).replace("{agent}", "guide").replace("{name}", "nightly")
+        let path = template.replace("{id}", thing).replace("{agent}", "guide").replace("{name}", "nightly");
+        path.replace("{rule}", "agents_live")
     } else {
         path(template, thing)
     };
@@ -251,6 +263,26 @@ async fn another_tenants_thing_answers_as_an_unknown_one() {
     let own = running.bare("POST", "/v1/dispatches").bearer_auth(&other).json(&body).send().await.unwrap();
     assert_ne!(own.json::<Value>().await.unwrap()["id"], dispatch);
     assert_eq!(send(&running, "GET", "/v1/dispatches/{id}", dispatch, Some(&acme)).await.0, 200);
+
+    // Failures: the same one is another's, and unknown to others.
+    let report = json!({"operation": "o", "message": "m"});
+    let reported = running.bare("POST", "/v1/errors").bearer_auth(&acme).json(&report).send().await.unwrap();
+    let reported: Value = reported.json().await.unwrap();
+    let unknown = "err_0198c5d0000070008000000000000000";
+    for (method, stranger) in [("GET", other.as_str()), ("GET", KEY), ("DELETE", KEY)] {
+        let group = reported["id"].as_str().unwrap();
+        let theirs = send(&running, method, "/v1/errors/{id}", group, Some(stranger)).await;
+        assert_eq!(theirs, send(&running, method, "/v1/errors/{id}", unknown, Some(stranger)).await, "{method}");
+        assert_eq!((theirs.0, &theirs.1["code"]), (404, &json!("error_not_found")));
+    }
+    let seen = send(&running, "GET", "/v1/errors", "", Some(&other)).await;
+    assert_eq!(seen, (200, json!({"errors": [], "next_cursor": null})));
+    // Alerts concern all: an administrator of one tenant looks, and silences nothing.
+    assert_eq!(send(&running, "GET", "/v1/alerts", "", Some(&acme)).await.0, 200);
+    for method in ["POST", "DELETE"] {
+        let refused = send(&running, method, "/v1/alerts/{rule}/snooze", "", Some(&acme)).await;
+        assert_eq!((refused.0, &refused.1["code"]), (403, &json!("forbidden")), "{method}");
+    }
 
     // Keys: an administrator of a tenant sees and makes that tenant's only.
     let unknown = "grk_1_0198c5d0000070008000000000000000";

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::access::{Access, Limits, Strangers};
+use greenroom::alert::Alerts;
 use greenroom::config::Config;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
-use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, router};
+use greenroom::error_report::{ErrorReports, GroupBounds, Reporter};
+use greenroom::http::{
+    App, AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, Texts, router,
+};
 use greenroom::lifecycle::Shutdown;
 use greenroom::lock::Locks;
 use greenroom::name::Name;
@@ -23,6 +27,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
+use crate::store_alerts::RULES;
 use crate::support::client::{Client, Request};
 use crate::support::contract::{self, Exchange};
 use crate::support::redis::TestRedis;
@@ -34,6 +39,7 @@ pub(super) const BODY_BYTES_MAX: usize = 1_000;
 pub(super) struct Setup {
     pub(super) readiness: Readiness,
     pub(super) livekit: Option<LiveKitDoor>,
+    pub(super) texts: Texts,
     pub(super) settings: HttpSettings,
     pub(super) options: ServerOptions,
     /// How many calls a second; none where it is 0, as these tests call as fast as they can.
@@ -49,6 +55,7 @@ impl Default for Setup {
         Self {
             readiness: Readiness::new(),
             livekit: None,
+            texts: Texts::default(),
             settings: HttpSettings { body_bytes_max: BODY_BYTES_MAX, ..HttpSettings::new(agent) },
             options: ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))),
             rate_limit: 0,
@@ -72,6 +79,14 @@ pub(super) async fn start(setup: Setup) -> Running {
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis, setup.provider_delay).await,
         locks: Locks::new(redis.store().await, Hints::default()).until(shutdown.stopping()),
+        errors: ErrorReports::new(
+            redis.store().await,
+            GroupBounds { groups_max: 100, lifetime: Duration::from_hours(1) },
+        ),
+        // Nobody listens: what is told is counted as dropped.
+        reporter: Reporter::new(Arc::clone(&metrics)).0,
+        alerts: Alerts::new(redis.store().await, RULES),
+        texts: setup.texts,
         access: Access::new(redis.store().await, &KEY.into()),
         limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
         strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),

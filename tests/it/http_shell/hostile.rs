@@ -30,6 +30,12 @@ fn bodies() -> Vec<(String, Value, &'static str)> {
         ("/api/livekit/dispatch-agent".into(), json!({"roomName": "r"}), "roomName"),
         (one("/ttl"), json!({"ttl_seconds": 5}), "ttl_seconds"),
         (one("/alive"), json!({"state": "open"}), "state"),
+        ("/v1/errors".into(), json!({"operation": "o", "message": "m"}), "operation"),
+        ("/v1/errors".into(), json!({"operation": "o", "message": "m"}), "message"),
+        ("/v1/errors".into(), json!({"operation": "o", "message": "m", "service": "s"}), "service"),
+        ("/v1/errors".into(), json!({"operation": "o", "message": "m", "stack": "s"}), "stack"),
+        ("/v1/errors".into(), json!({"operation": "o", "message": "m", "category": "network"}), "category"),
+        ("/v1/alerts/agents_live/snooze".into(), json!({"seconds": 5}), "seconds"),
     ]
 }
 
@@ -68,7 +74,14 @@ async fn judged(running: &Running, before: &BTreeMap<String, Vec<u8>>, response:
     }
     if status >= 400 {
         let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{what}: {error}: {text}"));
-        let told = if kind.as_deref() == Some("application/problem+json") { &body["detail"] } else { &body["message"] };
+        let is_document = kind.as_deref() == Some("application/problem+json");
+        let told = if is_document { &body["detail"] } else { &body["message"] };
+        // What a program, an end user and a developer need is there, whatever was refused.
+        let has_words = |text: &Value| text.as_str().is_some_and(|text| !text.is_empty());
+        let suggestions =
+            body["suggestions"].as_array().is_some_and(|all| !all.is_empty() && all.iter().all(has_words));
+        let is_whole = body["retryable"].is_boolean() && has_words(&body["user_message"]) && has_words(&body["code"]);
+        assert!(!is_document || (is_whole && suggestions), "{what}: {text}");
         assert!(told.as_str().is_some_and(|told| !told.is_empty() && told.chars().count() <= 301), "{what}: {text}");
         assert_eq!(&digest(running).await, before, "{what} was refused ({status}), and yet changed something");
     }
@@ -218,6 +231,15 @@ async fn every_path_and_query_takes_a_good_name_or_refuses_it() {
         ("DELETE", "/v1/dispatches/", ""),
         ("GET", "/v1/rooms/", "/explain"),
         ("GET", "/api/livekit/agent-status?roomName=", ""),
+        ("GET", "/v1/errors?category=", ""),
+        ("GET", "/v1/errors?severity=", ""),
+        ("GET", "/v1/errors?operation=", ""),
+        ("GET", "/v1/errors?cursor=", ""),
+        ("GET", "/v1/errors?limit=", ""),
+        ("GET", "/v1/errors/", ""),
+        ("DELETE", "/v1/errors/", ""),
+        ("GET", "/v1/alerts/", ""),
+        ("DELETE", "/v1/alerts/", "/snooze"),
         ("GET", "/v1/agents/", ""),
         ("POST", "/v1/agents/", "/drain"),
         ("POST", "/v1/agents/", "/undrain"),

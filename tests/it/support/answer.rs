@@ -33,6 +33,11 @@ impl Answer {
         Acquired { id, reused: self.body["reused"].as_bool().expect("reused") }
     }
 
+    /// The answer must be this refusal.
+    pub(crate) fn has_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{self:?}");
+    }
+
     /// The answer must say that it cannot be done now, and when to try again.
     pub(crate) fn is_refused(&self, code: &str) {
         assert_eq!(self.status, 503, "{self:?}");

@@ -11,7 +11,7 @@ use greenroom::dispatch::{NoticeKind, Place, RoomNotice, SessionState};
 use greenroom::id::{DispatchId, KeyId};
 use greenroom::name::Name;
 use greenroom::provider::Person;
-use greenroom::store::keys::PlaceKeys;
+use greenroom::store::keys::{PlaceKeys, Shard, shard_of_tenant};
 use greenroom::store::{
     AcquireRules, Commit, Due, Judgement, Observation, ObserveRules, Record, Refusal, Store, StoreError, Verdict,
 };
@@ -116,6 +116,11 @@ impl Scene {
 
     pub(crate) fn keys(&self) -> PlaceKeys {
         PlaceKeys::new(&self.place, self.store.shards())
+    }
+
+    /// The shard of what concerns the tenant as a whole.
+    pub(crate) fn of_tenant(&self) -> Shard {
+        shard_of_tenant(&self.place.tenant, self.store.shards())
     }
 
     /// An id of an API key in the shard of the place.
@@ -299,15 +304,17 @@ impl Scene {
                 "id" | "metadata" => ("string", -1),
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
-                "habit" => ("hash", 604_800),
+                "habit" | "error" => ("hash", 604_800),
                 "once" => ("hash", 86_400),
                 "limit" => ("hash", 2),
+                "index" if key.ends_with(":errors") => ("zset", 604_800),
                 "due" | "index" | "quota" => ("zset", -1),
+                "alerts" => ("hash", 3_600),
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
                 "lock" | "leader" => ("hash", 3_600 + 60),
-                "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
+                "alert" | "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");
