@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Limits, Strangers};
 use crate::background::{self, BackgroundOptions};
+use crate::breaker::{Breakers, Rules};
 use crate::config::{Config, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
 use crate::http::{AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, WebhookRefusal, router};
@@ -107,6 +108,7 @@ impl Replica {
             background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
         let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
+            breakers: Breakers::new(store.clone(), dispatches.breakers()),
             dispatches,
             access: Access::new(store.clone(), key),
             limits: Limits::new(store.clone(), NonZeroU32::new(config.server.rate_limit_per_second)),
@@ -258,6 +260,8 @@ fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
 fn domain_settings(config: &Config) -> Settings {
     let dispatch = &config.dispatch;
     Settings {
+        breaker: breaker_rules(config),
+        room_failures_max: config.breaker.room_failures_max,
         public_url: config.server.public_url(),
         ttl_seconds: dispatch.ttl_seconds,
         cleanup_interval: dispatch.cleanup_interval(),
@@ -283,5 +287,22 @@ fn domain_settings(config: &Config) -> Settings {
         live_per_tenant_max: dispatch.live_per_tenant_max,
         live_per_agent_max: dispatch.live_per_agent_max,
         agents: dispatch.agents.iter().map(|(name, own)| (name.clone(), own.clone())).collect::<HashMap<_, _>>(),
+    }
+}
+
+fn breaker_rules(config: &Config) -> Rules {
+    let breaker = &config.breaker;
+    Rules {
+        failures_max: breaker.failures_max,
+        failure_percent: breaker.failure_percent,
+        slow_percent: breaker.slow_percent,
+        slow_ms: breaker.slow_ms,
+        calls_min: breaker.calls_min,
+        window_ms: breaker.window_ms,
+        open_ms: breaker.open_ms,
+        open_ms_max: breaker.open_ms_max,
+        probes_max: breaker.probes_max,
+        probe_ms: breaker.probe_ms,
+        successes_min: breaker.successes_min,
     }
 }

@@ -18,8 +18,8 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub use settings::{
-    AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
-    Server,
+    AgentSettings, Breaker, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis,
+    ReturnPolicy, Server,
 };
 pub use sources::process_environment;
 
@@ -44,6 +44,9 @@ pub struct Config {
     /// When an agent is reused, made again and ended.
     #[config(nested)]
     pub dispatch: Dispatch,
+    /// The circuit breakers around calls of the provider.
+    #[config(nested)]
+    pub breaker: Breaker,
     /// The elected replica.
     #[config(nested)]
     pub leader: Leader,

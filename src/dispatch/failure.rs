@@ -14,6 +14,9 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
         ProviderError::RateLimited { .. } => ("rate_limited".to_owned(), String::new()),
         ProviderError::Garbage { detail } => ("garbage".to_owned(), detail.clone()),
         ProviderError::ObserveOnly => ("observe_only".to_owned(), String::new()),
+        ProviderError::BreakerOpen { breaker, retry_after } => {
+            ("breaker_open".to_owned(), format!("{} {breaker}", retry_after.as_millis()))
+        }
         ProviderError::Rejected { code, detail } => (format!("rejected {code}"), detail.clone()),
     }
 }
@@ -26,6 +29,11 @@ pub(super) fn held(record: &Record) -> DispatchError {
         "rate_limited" => ProviderError::RateLimited { retry_after: None },
         "observe_only" => ProviderError::ObserveOnly,
         "garbage" => ProviderError::Garbage { detail },
+        "breaker_open" => {
+            let (left_ms, breaker) = detail.split_once(' ').unwrap_or_default();
+            let retry_after = Duration::from_millis(left_ms.parse().unwrap_or_default());
+            ProviderError::BreakerOpen { breaker: breaker.to_owned(), retry_after }
+        }
         other => match other.strip_prefix("rejected ") {
             Some(code) => ProviderError::Rejected { code: code.to_owned(), detail },
             None => ProviderError::Unavailable { detail },
@@ -45,9 +53,7 @@ impl From<StoreError> for DispatchError {
             StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::StaleToken) => Self::StaleToken,
-            StoreError::Refused(refusal @ (Refusal::NotOwner | Refusal::Tombstoned | Refusal::StaleTerm)) => {
-                Self::Internal { detail: refusal.to_string() }
-            }
+            StoreError::Refused(refusal) => Self::Internal { detail: refusal.to_string() },
             StoreError::Nonsense { detail } | StoreError::Schema { detail } => Self::Internal { detail },
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::calls::ProviderBreakers;
 use super::settings::Settings;
 use super::supervisor::Outcome;
 use super::token::TokenMint;
@@ -17,6 +18,7 @@ use super::{
     Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
     Which, failure, listing, room_of,
 };
+use crate::breaker::Guard;
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::provider::{Provider, ProviderError};
@@ -40,6 +42,7 @@ pub struct Core {
     pub(super) provider: Provider,
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
+    pub(super) breakers: ProviderBreakers,
     hints: Hints,
     pub(super) admission: Admission,
     waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
@@ -99,7 +102,9 @@ impl Dispatches {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (admission, waiting) = (Admission::default(), Waiting::default());
-        Self { core: Arc::new(Core { store, provider, settings, mint, hints, admission, waiting, metrics, work }) }
+        let breakers = ProviderBreakers::new(&provider, &settings, &store, &metrics);
+        let core = Core { store, provider, settings, mint, breakers, hints, admission, waiting, metrics, work };
+        Self { core: Arc::new(core) }
     }
 
     /// Returns the live dispatch of the place, or makes one.
@@ -351,6 +356,11 @@ impl Dispatches {
     /// The task tracker of the work at the provider.
     pub fn work(&self) -> &TaskTracker {
         &self.work
+    }
+
+    /// The breakers around the calls of the provider.
+    pub fn breakers(&self) -> Vec<Guard> {
+        self.breakers.all()
     }
 
     /// The settings.

@@ -151,6 +151,9 @@ impl Core {
         for _ in 0..8 {
             let Err(error) = self.remove(place, provider_id).await else { return };
             tracing::warn!(room = %place.room.encoded(), provider_id, %error, "an overtaken dispatch could not be deleted yet");
+            if let Failure::Provider(ProviderError::BreakerOpen { retry_after, .. }) = error {
+                tokio::time::sleep(retry_after).await;
+            }
             tokio::time::sleep(self.settings.drawn(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
@@ -167,13 +170,19 @@ impl Core {
         let dispatch = &record.dispatch;
         let (code, detail) = super::failure::describe(&error);
         let hold = self.settings.failure_hold;
-        let retry_max = self.settings.slow_try_interval;
+        // What an open breaker refused was no try: the next one comes when it may succeed.
+        let (retry_max, was_tried) = match &error {
+            ProviderError::BreakerOpen { retry_after, .. } => {
+                (self.settings.slow_try_interval.min(hold.max(*retry_after)), false)
+            }
+            _ => (self.settings.slow_try_interval, true),
+        };
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
             Ok(failed) => {
                 if failed.dispatch.state == State::Failed {
                     self.count_no_longer(record).await;
                 }
-                if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
+                if was_tried && failed.failures == FAILURES_ALERT && !self.settings.observe_only {
                     tracing::error!(alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
                 }
             }

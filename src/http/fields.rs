@@ -7,6 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::access::{RATE_LIMIT_MAX, Scope};
+use crate::breaker::Forced;
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::name::{Name, NameError};
 
@@ -48,6 +49,34 @@ pub(super) struct RateLimitPerSecond(pub(super) NonZeroU32);
 /// How many things a page of a list has at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PageLimit(pub(super) u32);
+
+/// A breaker's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BreakerName(pub(super) Name);
+
+/// The id of a permit, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PermitId(pub(super) Name);
+
+/// Why a breaker is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note(pub(super) Name);
+
+/// How a call ended: whether it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallOutcome(pub(super) bool);
+
+/// The state that a breaker is to be held in; none lets it go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForceTo(pub(super) Option<Forced>);
+
+/// How long a breaker is held, in seconds: at most thirty days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForceSeconds(pub(super) u32);
+
+/// A whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Count(pub(super) u32);
 
 /// An agent's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +145,19 @@ text_field!(ScopeName, "a scope", |text| {
     Scope::parse(&text).map(Self).ok_or("must be one of dispatch, pool, worker, task, read, admin")
 });
 text_field!(AgentName, "an agent's name", |text| Name::strict(text).map(Self));
+text_field!(BreakerName, "a breaker's name", |text| Name::strict(text).map(Self));
+text_field!(PermitId, "a permit", |text| Name::strict(text).map(Self));
+text_field!(Note, "a reason", |text| Name::room(text).map(Self));
+text_field!(CallOutcome, "an outcome", |text| match text.as_str() {
+    "success" => Ok(Self(false)),
+    "failure" => Ok(Self(true)),
+    _ => Err("must be one of success, failure"),
+});
+text_field!(ForceTo, "a state", |text| match (text.as_str(), Forced::parse(&text)) {
+    ("auto", _) => Ok(Self(None)),
+    (_, Some(forced)) => Ok(Self(Some(forced))),
+    _ => Err("must be one of open, closed, disabled, auto"),
+});
 text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
 text_field!(Metadata, "metadata", |text| {
     if text.len() <= METADATA_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 65,536 bytes") }
@@ -135,27 +177,44 @@ pub(super) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;
 
 impl<'de> Deserialize<'de> for TtlSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Whole { what: "ttl_seconds", max: TTL_SECONDS_MAX }).map(Self)
+        deserializer.deserialize_any(Whole { what: "ttl_seconds", min: 1, max: TTL_SECONDS_MAX }).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for KeyLifeSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Whole { what: "expires_in_seconds", max: KEY_LIFE_SECONDS_MAX }).map(Self)
+        deserializer.deserialize_any(Whole { what: "expires_in_seconds", min: 1, max: KEY_LIFE_SECONDS_MAX }).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for RateLimitPerSecond {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let limit = deserializer.deserialize_any(Whole { what: "rate_limit_per_second", max: RATE_LIMIT_MAX })?;
+        let limit =
+            deserializer.deserialize_any(Whole { what: "rate_limit_per_second", min: 1, max: RATE_LIMIT_MAX })?;
         NonZeroU32::new(limit).map(Self).ok_or_else(|| de::Error::custom("must be 1 at least"))
     }
 }
 
-/// Takes a whole number from 1 on. Whatever stands there is read: a number that is none of ours is no
+/// Thirty days of seconds.
+pub(super) const FORCE_SECONDS_MAX: u32 = 2_592_000;
+
+impl<'de> Deserialize<'de> for ForceSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Whole { what: "duration_seconds", min: 1, max: FORCE_SECONDS_MAX }).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Whole { what: "a number", min: 0, max: u32::MAX }).map(Self)
+    }
+}
+
+/// Takes a whole number. Whatever stands there is read: a number that is none of ours is no
 /// fault of the JSON.
 struct Whole {
     what: &'static str,
+    min: u32,
     max: u32,
 }
 
@@ -163,17 +222,17 @@ impl Visitor<'_> for Whole {
     type Value = u32;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of 1 to {}", self.what, self.max)
+        write!(f, "{} of {} to {}", self.what, self.min, self.max)
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
-        let in_range = u32::try_from(number).ok().filter(|number| (1..=self.max).contains(number));
-        in_range.ok_or_else(|| E::custom(format_args!("{} must be 1 to {}", self.what, self.max)))
+        let in_range = u32::try_from(number).ok().filter(|number| (self.min..=self.max).contains(number));
+        in_range.ok_or_else(|| E::custom(format_args!("{} must be {} to {}", self.what, self.min, self.max)))
     }
 
     fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<u32, E> {
         let whole = whole(seconds).ok_or_else(|| E::invalid_type(de::Unexpected::Float(seconds), &self))?;
-        self.visit_u64(u64::try_from(whole).unwrap_or(0))
+        self.visit_u64(u64::try_from(whole).unwrap_or(u64::MAX))
     }
 }
 

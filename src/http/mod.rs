@@ -14,6 +14,7 @@
 
 mod agents;
 mod auth;
+mod breakers;
 mod cors;
 mod dispatches;
 mod extract;

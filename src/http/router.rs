@@ -12,7 +12,7 @@ use super::problem::Form::{self, Kept, Problem};
 use super::shell::Patience::{self, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, cors, dispatches, keys, livekit, operation, rooms, shell};
+use super::{agents, breakers, cors, dispatches, keys, livekit, operation, rooms, shell};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -71,6 +71,13 @@ pub(super) struct Route {
 /// Dispatches: who may read looks, who may dispatch does both.
 const DISPATCH: Needs =
     Needs { look: Scopes::of(&[Scope::Read, Scope::Dispatch]), change: Scopes::of(&[Scope::Dispatch]) };
+/// Breakers: looked at by all who may look at something, and by those who call through them.
+const BREAKERS: Needs = Needs {
+    look: Scopes::of(&[Scope::Read, Scope::Worker, Scope::Task]),
+    change: Scopes::of(&[Scope::Worker, Scope::Task]),
+};
+/// To hold a breaker in a state is for administrators.
+const BREAKER_STATES: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
@@ -92,6 +99,13 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/agents/{agent}/drain", Key(DISPATCH), Prompt, Problem, routes!(agents::drain::drain)),
         route("/v1/agents/{agent}/undrain", Key(DISPATCH), Prompt, Problem, routes!(agents::undrain::undrain)),
         route("/v1/rooms/{room}/explain", Key(DISPATCH), Prompt, Problem, routes!(explain::explain)),
+
+        route("/v1/breakers", Key(BREAKERS), Prompt, Problem, routes!(breakers::list::list)),
+        route("/v1/breakers/{breaker}", Key(BREAKERS), Prompt, Problem, routes!(breakers::get::get)),
+        route("/v1/breakers/{breaker}/permit", Key(BREAKERS), Prompt, Problem, routes!(breakers::permit::permit)),
+        route("/v1/breakers/{breaker}/report", Key(BREAKERS), Prompt, Problem, routes!(breakers::report::report)),
+        route("/v1/breakers/{breaker}/force", Key(BREAKER_STATES), Prompt, Problem, routes!(breakers::force::force)),
+        route("/v1/breakers/{breaker}/reset", Key(BREAKER_STATES), Prompt, Problem, routes!(breakers::reset::reset)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

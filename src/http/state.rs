@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::livekit::door::LiveKitDoor;
 use super::operation::readyz::Readiness;
 use crate::access::{Access, Limits, Strangers};
+use crate::breaker::Breakers;
 use crate::dispatch::Dispatches;
 use crate::lifecycle::Shutdown;
 use crate::name::Name;
@@ -19,6 +20,8 @@ pub type App = Arc<AppState>;
 pub struct AppState {
     /// The domain.
     pub dispatches: Dispatches,
+    /// Breakers, greenroom's own and those of callers.
+    pub breakers: Breakers,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.

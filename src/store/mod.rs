@@ -12,6 +12,7 @@ use crate::redis_url::RedisUrl;
 use connection::Request;
 
 mod admission;
+mod breaker;
 mod breaks;
 mod connection;
 mod dispatch;
@@ -30,6 +31,7 @@ mod schema;
 mod script;
 
 pub use admission::{Bounds, Taken};
+pub use breaker::{Asked, Report, Wanted};
 pub use breaks::Identity;
 pub use connection::{Node, SentinelState, Survey};
 pub use error::{Refusal, StoreError};

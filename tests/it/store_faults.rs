@@ -6,10 +6,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use greenroom::access::CallerId;
+use greenroom::breaker::{Forced, Outcome, Rules, Run};
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
 use greenroom::name::Name;
-use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
-use greenroom::store::{Bounds, Commit, Record, StoreError};
+use greenroom::store::keys::{Shard, shard_of_breaker, shard_of_lock, shard_of_tenant};
+use greenroom::store::{Asked, Bounds, Commit, Record, Report, StoreError, Wanted};
 
 use crate::support::redis::on_cluster;
 use crate::support::scene::{BELIEVED, CLAIM, JOIN_DEADLINE, Look, Scene, TERM, person};
@@ -51,12 +52,31 @@ enum Act {
     TakeQuota,
     GiveQuota,
     Borrow,
+    BreakerMake,
+    BreakerProbe,
+    BreakerReport,
+    BreakerForce,
+    BreakerReset,
+    BreakerForget,
 }
 
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
+const BREAKER_RULES: Rules = Rules {
+    failures_max: 5,
+    failure_percent: 0,
+    slow_percent: 0,
+    slow_ms: 1_000,
+    calls_min: 1,
+    window_ms: 10_000,
+    open_ms: 30_000,
+    open_ms_max: 30_000,
+    probes_max: 3,
+    probe_ms: 15_000,
+    successes_min: 2,
+};
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 34] = [
+const ACTS: [Act; 40] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -91,7 +111,26 @@ const ACTS: [Act; 34] = [
     Act::TakeQuota,
     Act::GiveQuota,
     Act::Borrow,
+    Act::BreakerMake,
+    Act::BreakerProbe,
+    Act::BreakerReport,
+    Act::BreakerForce,
+    Act::BreakerReset,
+    Act::BreakerForget,
 ];
+
+/// The breaker of the acts.
+fn breaker(scene: &Scene) -> Asked<'_> {
+    let (tenant, name) = (&scene.place.tenant, &scene.place.agent);
+    Asked { tenant, name, rules: Wanted::These(&BREAKER_RULES), once: None }
+}
+
+/// Its keys.
+fn breaker_keys(scene: &Scene) -> [String; 4] {
+    let (tenant, name) = (&scene.place.tenant, &scene.place.agent);
+    let shard = shard_of_breaker(tenant, name, scene.store.shards());
+    [shard.breaker(tenant, name), shard.index_breakers(tenant), shard.events(), shard.shard()]
+}
 
 impl Act {
     /// Whether it works while memory is short: what renews or frees must, or it would never heal.
@@ -112,6 +151,8 @@ impl Act {
                 | Self::Floor
                 | Self::Drain
                 | Self::TakeQuota
+                | Self::BreakerMake
+                | Self::BreakerProbe
         )
     }
 
@@ -155,6 +196,24 @@ impl Act {
             }
             Self::GiveQuota => {
                 scene.store.take_quota(&scene.place, BOUNDS).await.expect("a place");
+            }
+            Self::BreakerProbe
+            | Self::BreakerReport
+            | Self::BreakerForce
+            | Self::BreakerReset
+            | Self::BreakerForget => {
+                let (store, asked) = (&scene.store, breaker(scene));
+                let made = store.breaker_permit(asked, "p", 9).await.expect("an answer");
+                let failures = [Run { calls: 9, outcome: Outcome { failed: true, slow: false } }];
+                let report = Report { generation: made.generation, runs: &failures, ..Report::default() };
+                store.breaker_report(asked, &report).await.expect("an answer");
+                scene.pass(Duration::from_secs(30));
+                if self != Self::BreakerProbe {
+                    store.breaker_permit(asked, "p", 9).await.expect("an answer");
+                }
+                if self == Self::BreakerForget {
+                    scene.run::<u8>(&["DEL", &breaker_keys(scene)[0]]).await;
+                }
             }
             Self::Verify => scene.pass(Duration::from_secs(20)),
             Self::ObserveWell | Self::ObserveRedispatch | Self::ReapProvider => {
@@ -240,6 +299,20 @@ impl Act {
             Self::TakeQuota => store.take_quota(place, BOUNDS).await.map(drop),
             Self::GiveQuota => store.give_quota(place, scene.now()).await.map(drop),
             Self::Borrow => store.borrow_limit(&CallerId::Settings, LIMIT, 1).await.map(drop),
+            Self::BreakerMake | Self::BreakerProbe => store.breaker_permit(breaker(scene), "q", 9).await.map(drop),
+            Self::BreakerReport => {
+                let now = store.breaker(&place.tenant, &place.agent).await?;
+                let failed = [Run { calls: 1, outcome: Outcome { failed: true, slow: false } }];
+                let generation = now.map(|now| now.generation).unwrap_or_default();
+                let report = Report { generation, permit: Some("p"), runs: &failed, ..Report::default() };
+                store.breaker_report(breaker(scene), &report).await.map(drop)
+            }
+            Self::BreakerForce => store.force_breaker(breaker(scene), Some(Forced::Open), None, "why").await.map(drop),
+            Self::BreakerReset => store.reset_breaker(breaker(scene)).await.map(drop),
+            Self::BreakerForget => {
+                let shard = shard_of_breaker(&place.tenant, &place.agent, store.shards());
+                store.page_of_breakers(shard, &place.tenant, None, 10).await.map(drop)
+            }
         }
     }
 }
@@ -277,6 +350,7 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         of_tenant.quota_of_agent(tenant, &scene.place.agent),
         of_tenant.limit(&CallerId::Settings),
     ];
+    let more = more.into_iter().chain(breaker_keys(&scene)).collect::<Vec<_>>();
     let mut refused = 0;
     for act in ACTS {
         let mut refused_here = 0;

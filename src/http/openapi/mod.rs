@@ -39,6 +39,7 @@ pub fn document() -> &'static str {
     tags(
         (name = "dispatches", description = "The agents of rooms: at most one live agent of a name per room."),
         (name = "rooms", description = "Joining a room together with its agent, and why it has one or none."),
+        (name = "breakers", description = "Circuit breakers that all callers share."),
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
         (name = "keys", description = "API keys: who may call. For administrators."),
         (name = "livekit", description = "The contracts of browsers, and LiveKit's webhooks. They keep their own form."),

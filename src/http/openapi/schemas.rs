@@ -9,7 +9,8 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::access::{RATE_LIMIT_MAX, Scope};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::http::fields::{
-    AgentName, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName,
+    AgentName, BreakerName, CallOutcome, FORCE_SECONDS_MAX, ForceSeconds, ForceTo, KEY_LIFE_SECONDS_MAX,
+    KeyLifeSeconds, KeyName, METADATA_BYTES_MAX, Metadata, Note, PageRoomName, PermitId, PersonName,
     RateLimitPerSecond, RoomName, ScopeName, Session, StateName, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
 };
 use crate::id::{DispatchId, KeyId};
@@ -41,6 +42,19 @@ macro_rules! schema {
 
 schema!(RoomName, name(PRINTABLE, "lobby", "A room's name: 1 to 128 printable characters, case-sensitive."));
 schema!(AgentName, name(PLAIN, "guide", "An agent's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(BreakerName, name(PLAIN, "crm", "A breaker's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(PermitId, name(PLAIN, "01a1fd860d1e7230996d8c6a011145cb", "The permit, as it was given."));
+schema!(Note, name(PRINTABLE, "maintenance", "Why, in words: 1 to 128 printable characters."));
+schema!(
+    CallOutcome,
+    text("How the call ended: `failure` where what was called is not well; a refusal is a success.")
+        .enum_values(Some(["success", "failure"]))
+);
+schema!(
+    ForceTo,
+    text("The state to hold it in; `auto` lets it go.").enum_values(Some(["open", "closed", "disabled", "auto"]))
+);
+schema!(ForceSeconds, whole("For how long, in seconds: at most thirty days.", FORCE_SECONDS_MAX));
 schema!(PersonName, name(PRINTABLE, "ann", "A person's identity or name: 1 to 128 printable characters."));
 schema!(
     Metadata,
@@ -148,6 +162,13 @@ mod tests {
         agree::<TtlSeconds>([0, 1, 86_400, 86_401, -1].map(|n| json!(n)).into_iter().chain(floats).chain(others()));
         let states = State::ALL.map(|state| json!(state.as_str()));
         agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
+        agree::<BreakerName>(lengths().chain(others()));
+        agree::<PermitId>(lengths().chain(others()));
+        agree::<Note>(lengths().chain(others()));
+        agree::<CallOutcome>(["success", "failure", "ok"].map(|word| json!(word)).into_iter().chain(others()));
+        let forced = ["open", "closed", "disabled", "auto", "half_open"].map(|word| json!(word));
+        agree::<ForceTo>(forced.into_iter().chain(others()));
+        agree::<ForceSeconds>([0, 1, 2_592_000, 2_592_001, -1].map(|n| json!(n)).into_iter().chain(others()));
         agree::<Session>(["open", "busy", "closed", "dead"].map(|word| json!(word)).into_iter().chain(others()));
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::access::{Access, Limits, Strangers};
+use greenroom::breaker::Breakers;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
 use greenroom::http::{App, AppState, HttpSettings, LiveKitDoor, Readiness, Server, ServerOptions, router};
 use greenroom::lifecycle::Shutdown;
@@ -66,6 +67,7 @@ pub(super) async fn start(setup: Setup) -> Running {
     let (redis, shutdown, metrics) = (TestRedis::start().await, Shutdown::new(), Arc::new(Metrics::new()));
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis).await,
+        breakers: Breakers::new(redis.store().await, Vec::new()),
         access: Access::new(redis.store().await, &KEY.into()),
         limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
         strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),

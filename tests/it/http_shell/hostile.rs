@@ -24,6 +24,9 @@ fn bodies() -> Vec<(String, Value, &'static str)> {
         ("/v1/connect".into(), json!({"room": "r", "identity": "i"}), "identity"),
         ("/v1/connect".into(), json!({"room": "r", "agent": "a"}), "agent"),
         ("/api/livekit/dispatch-agent".into(), json!({"roomName": "r"}), "roomName"),
+        ("/v1/breakers/crm/report".into(), json!({"outcome": "failure", "generation": 1, "permit": "p"}), "permit"),
+        ("/v1/breakers/crm/report".into(), json!({"outcome": "failure", "generation": 1, "permit": "p"}), "outcome"),
+        ("/v1/breakers/crm/force".into(), json!({"state": "open", "reason": "r"}), "reason"),
         (one("/ttl"), json!({"ttl_seconds": 5}), "ttl_seconds"),
         (one("/alive"), json!({"state": "open"}), "state"),
     ]

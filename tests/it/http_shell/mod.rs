@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod breakers;
 mod connections;
 mod cors;
 mod document;
