@@ -292,6 +292,8 @@ fn domain_settings(config: &Config) -> Settings {
 
 fn breaker_rules(config: &Config) -> Rules {
     let breaker = &config.breaker;
+    // A permit must not lapse before its call is answered.
+    let call_ms = u32::try_from(config.livekit.call_timeout_ms).unwrap_or(u32::MAX);
     Rules {
         failures_max: breaker.failures_max,
         failure_percent: breaker.failure_percent,
@@ -302,7 +304,7 @@ fn breaker_rules(config: &Config) -> Rules {
         open_ms: breaker.open_ms,
         open_ms_max: breaker.open_ms_max,
         probes_max: breaker.probes_max,
-        probe_ms: breaker.probe_ms,
+        probe_ms: breaker.probe_ms.max(call_ms),
         successes_min: breaker.successes_min,
     }
 }

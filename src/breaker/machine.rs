@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::{Answer, Breaker, Counts, Forced, Outcome, Rules, Run, State, Transition, Verdict};
 use crate::name::Name;
 
-const BUCKETS: u64 = 10;
+const BUCKETS: usize = 10;
+/// The same, as times are counted.
+const PLACES: u64 = 10;
 const HISTORY_MAX: usize = 20;
 /// How long who was refused while others probe waits at most.
 const PROBE_POLL_MS: u64 = 1_000;
@@ -28,7 +30,7 @@ pub struct Machine {
     doublings: u32,
     probes: BTreeMap<String, u64>,
     /// By their place: which stretch of time, and what was counted in it.
-    buckets: [(u64, Counts); BUCKETS as usize],
+    buckets: [(u64, Counts); BUCKETS],
     total: Counts,
     refused: u64,
     opened: u64,
@@ -227,7 +229,7 @@ impl Machine {
         let some = |so: bool| if so { u64::from(calls) } else { 0 };
         let counts = Counts { calls: calls.into(), failures: some(failed), slow: some(slow) };
         let index = now / self.bucket_ms();
-        let bucket = &mut self.buckets[usize::try_from(index % BUCKETS).unwrap_or_default()];
+        let bucket = &mut self.buckets[usize::try_from(index % PLACES).unwrap_or_default()];
         if bucket.0 != index {
             *bucket = (index, Counts::default());
         }
@@ -277,7 +279,7 @@ impl Machine {
     }
 
     fn bucket_ms(&self) -> u64 {
-        (u64::from(self.rules.window_ms) / BUCKETS).max(1)
+        (u64::from(self.rules.window_ms) / PLACES).max(1)
     }
 
     fn window(&self, now: u64) -> Counts {
@@ -287,8 +289,8 @@ impl Machine {
 
 /// The sum of those buckets that are in the window.
 pub(crate) fn window(buckets: impl Iterator<Item = (u64, Counts)>, now: u64, window_ms: u32) -> Counts {
-    let current = now / (u64::from(window_ms) / BUCKETS).max(1);
-    let within = buckets.filter(|(index, _)| *index + BUCKETS > current && *index <= current);
+    let current = now / (u64::from(window_ms) / PLACES).max(1);
+    let within = buckets.filter(|(index, _)| *index + PLACES > current && *index <= current);
     within.fold(Counts::default(), |sum, (_, counts)| Counts {
         calls: sum.calls + counts.calls,
         failures: sum.failures + counts.failures,

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use confique::Config as _;
 
+mod breaker;
 mod error;
 mod relations;
 mod rules;
@@ -16,10 +17,11 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub use breaker::Breaker;
 pub use error::{ConfigError, Problem};
 pub use settings::{
-    AgentSettings, Breaker, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis,
-    ReturnPolicy, Server,
+    AgentSettings, Dispatch, Leader, LiveKit, LiveKitCredentials, Log, LogFormat, ProviderKind, Redis, ReturnPolicy,
+    Server,
 };
 pub use sources::process_environment;
 

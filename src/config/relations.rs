@@ -46,8 +46,6 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
 
     let open = ("breaker.open_ms", u64::from(breaker.open_ms));
     checks.at_most(open, ("breaker.open_ms_max", breaker.open_ms_max.into()), "which is where doubling ends");
-    let probe = ("breaker.probe_ms", u64::from(breaker.probe_ms));
-    checks.at_most(call, probe, "or a probe lapses before its call is answered");
 
     let lease = ("leader.lease_ms", leader.lease_ms);
     let scan = ("leader.scan_interval_ms", leader.scan_interval_ms);

@@ -92,20 +92,20 @@ impl Store {
         let lasts = lasts.map(|lasts| lasts.as_millis().to_string()).unwrap_or_default();
         let args = [forced.map_or("auto", Forced::as_str).to_owned(), lasts, note.to_owned()];
         let (now_ms, fields) = self.call_breaker(&script::BREAKER_FORCE, asked, &args).await?;
-        parse(asked.name, now_ms, fields)
+        parse(asked.name, now_ms, &fields)
     }
 
     /// Closes a breaker as if it were new.
     pub async fn reset_breaker(&self, asked: Asked<'_>) -> Result<Breaker, StoreError> {
         let (now_ms, fields) = self.call_breaker(&script::BREAKER_RESET, asked, &[]).await?;
-        parse(asked.name, now_ms, fields)
+        parse(asked.name, now_ms, &fields)
     }
 
     /// One breaker, if there is such a one.
     pub async fn breaker(&self, tenant: &Name, name: &Name) -> Result<Option<Breaker>, StoreError> {
         let (now, key) = (self.inner.clock.argument(), self.breaker_shard(tenant, name).breaker(tenant, name));
         let (now_ms, fields): (u64, Fields) = self.call(&script::BREAKER_GET, &[&key], &[now.as_bytes()]).await?;
-        if fields.is_empty() { Ok(None) } else { parse(name, now_ms, fields).map(Some) }
+        if fields.is_empty() { Ok(None) } else { parse(name, now_ms, &fields).map(Some) }
     }
 
     /// Breakers of a tenant in a shard by name, after `after` (a member of the index), each with its member; none
@@ -128,7 +128,7 @@ impl Store {
                     return Ok((member, None));
                 }
                 let name = Name::decode(&member).ok_or_else(|| StoreError::nonsense(format!("breaker {member}")))?;
-                Ok((member, Some(parse(&name, now_ms, fields)?)))
+                Ok((member, Some(parse(&name, now_ms, &fields)?)))
             })
             .collect()
     }
@@ -178,7 +178,7 @@ fn answer((verdict, generation, state, forced, wait_ms, moved, now_ms): Told) ->
     })
 }
 
-fn parse(name: &Name, now_ms: u64, fields: Fields) -> Result<Breaker, StoreError> {
+fn parse(name: &Name, now_ms: u64, fields: &Fields) -> Result<Breaker, StoreError> {
     let text = |field: &str| fields.get(field).filter(|value| !value.is_empty()).cloned();
     let number = |field: &str| fields.get(field).and_then(|value| value.parse::<u64>().ok());
     let count = |field: &str| number(field).unwrap_or_default();
@@ -187,8 +187,8 @@ fn parse(name: &Name, now_ms: u64, fields: Fields) -> Result<Breaker, StoreError
         *value = count(name).try_into().unwrap_or(u32::MAX);
     }
     let state = text("state").and_then(|state| State::parse(&state));
-    let buckets = numbered(&fields, "bucket:").filter_map(|(_, text)| bucket(text));
-    let mut history: Vec<Transition> = numbered(&fields, "past:").filter_map(|(_, text)| transition(text)).collect();
+    let buckets = numbered(fields, "bucket:").filter_map(|(_, text)| bucket(text));
+    let mut history: Vec<Transition> = numbered(fields, "past:").filter_map(|(_, text)| transition(text)).collect();
     let last = count("transitions");
     let length = history.len() as u64;
     // The ring's newest is the one before the next.

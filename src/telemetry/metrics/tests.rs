@@ -47,6 +47,10 @@ fn counted_once() -> Metrics {
     metrics.redispatched("returned");
     metrics.cleaned_up(true);
     metrics.dispatch_ended("ttl", second);
+    metrics.set_breaker_state("livekit.look", "open");
+    metrics.set_breaker_degraded("livekit.look", true);
+    metrics.breaker_refused("livekit.look");
+    metrics.breaker_moved("livekit.look", "open");
     metrics
 }
 
