@@ -229,13 +229,22 @@ impl Guard {
             if let Some(state) = state {
                 self.inner.metrics.set_breaker_state(self.inner.label, state.as_str());
             }
-        } else if let Some(permit) = &pass.permit {
-            self.report_probe(pass.generation, permit, run).await;
-        } else {
-            let calls = self.local().count(pass.generation, run);
-            if failed || calls >= BATCH_MAX {
-                self.flush(false).await;
-            }
+            return;
+        }
+        let is_due = pass.permit.is_some() || self.local().count(pass.generation, run) >= BATCH_MAX;
+        if failed {
+            self.tell(pass, run).await;
+        } else if is_due {
+            // What was answered well is not kept waiting for Redis: it would be older when it is used.
+            let this = self.clone();
+            tokio::spawn(async move { this.tell(pass, run).await });
+        }
+    }
+
+    async fn tell(&self, pass: Pass, run: Run) {
+        match &pass.permit {
+            Some(permit) => self.report_probe(pass.generation, permit, run).await,
+            None => self.flush(false).await,
         }
     }
 
