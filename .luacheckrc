@@ -19,6 +19,9 @@ read_globals = {
   "has_agent", "members_of",
   -- lua/key/shared.lua, prepended to those that change API keys
   "REMEMBERED_SECONDS", "load_key", "add_key_event",
+  -- lua/breaker/shared.lua, prepended to those of breakers
+  "PROBE_POLL_MS", "REPORTERS_MAX", "written", "load_breaker", "save_breaker", "fields_of", "move_breaker", "release_breaker",
+  "settle_breaker", "count_run", "answer_of",
   -- lua/dispatch/rules.lua, after it
   "PEOPLE_MAX", "LIST_LAG_MS", "was_away", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",

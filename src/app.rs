@@ -18,6 +18,7 @@ use tracing::field::Empty;
 use crate::access::{Access, Limits, Strangers};
 use crate::alert::{self, AlertRules, Alerts};
 use crate::background::{self, BackgroundOptions};
+use crate::breaker::{Breakers, Rules};
 use crate::config::{Config, LiveKitCredentials, ProviderKind};
 use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
 use crate::error_report::{self, ErrorReports, GroupBounds, Reporter};
@@ -123,6 +124,7 @@ impl Replica {
         background.spawn(alert::run(alerts.clone(), term, Arc::clone(&metrics), stop_leading.clone()));
         let key = config.server.api_key.as_ref().context("no API key: set GREENROOM_API_KEY")?;
         let state = AppState {
+            breakers: Breakers::new(store.clone(), dispatches.breakers()),
             dispatches,
             locks: Locks::new(store.clone(), hints).until(shutdown.stopping()),
             errors,
@@ -308,6 +310,8 @@ fn http_settings(config: &Config) -> anyhow::Result<HttpSettings> {
 fn domain_settings(config: &Config) -> Settings {
     let dispatch = &config.dispatch;
     Settings {
+        breaker: breaker_rules(config),
+        room_failures_max: config.breaker.room_failures_max,
         public_url: config.server.public_url(),
         ttl_seconds: dispatch.ttl_seconds,
         cleanup_interval: dispatch.cleanup_interval(),
@@ -333,5 +337,24 @@ fn domain_settings(config: &Config) -> Settings {
         live_per_tenant_max: dispatch.live_per_tenant_max,
         live_per_agent_max: dispatch.live_per_agent_max,
         agents: dispatch.agents.iter().map(|(name, own)| (name.clone(), own.clone())).collect::<HashMap<_, _>>(),
+    }
+}
+
+fn breaker_rules(config: &Config) -> Rules {
+    let breaker = &config.breaker;
+    // A permit must not lapse before its call is answered.
+    let call_ms = u32::try_from(config.livekit.call_timeout_ms).unwrap_or(u32::MAX);
+    Rules {
+        failures_max: breaker.failures_max,
+        failure_percent: breaker.failure_percent,
+        slow_percent: breaker.slow_percent,
+        slow_ms: breaker.slow_ms,
+        calls_min: breaker.calls_min,
+        window_ms: breaker.window_ms,
+        open_ms: breaker.open_ms,
+        open_ms_max: breaker.open_ms_max,
+        probes_max: breaker.probes_max,
+        probe_ms: breaker.probe_ms.max(call_ms),
+        successes_min: breaker.successes_min,
     }
 }

@@ -4,6 +4,7 @@ pub mod access;
 pub mod alert;
 pub mod app;
 pub mod background;
+pub mod breaker;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -68,6 +68,12 @@ impl Name {
         if name.0.len() > TENANT_CHARS_MAX { Err(NameError::TenantTooLong) } else { Ok(name) }
     }
 
+    /// A name that stands in the code, which is a good one.
+    pub(crate) fn of_code(text: &'static str) -> Self {
+        debug_assert!(Self::strict(text).is_ok(), "{text} is no name");
+        Self(text.to_owned())
+    }
+
     /// The tenant of those who have but one.
     pub fn default_tenant() -> Self {
         Self(DEFAULT_TENANT.to_owned())

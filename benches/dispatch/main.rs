@@ -16,6 +16,7 @@ use std::time::Duration;
 mod bare;
 mod children;
 mod dispatches;
+mod guarded;
 mod load;
 mod scale;
 mod table;
@@ -66,6 +67,9 @@ async fn main() {
             table.push(domain.compared_to(most).named("reuse, 64 connections, without the door"));
         }
     }
+    let [bare, guarded] = guarded::calls(lasting).await;
+    table.push(bare.named("limit: a call of nothing, within a process"));
+    table.push(guarded.named("the same through a breaker that is closed"));
     table.print();
     dispatches::create_and_end(DISPATCHES, ENDING).await;
     let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);

@@ -57,6 +57,9 @@ pub fn start(
     let (elector, leadership) = Elector::new(store.clone(), options, Arc::clone(metrics));
     tasks.spawn(elector.run(stop.clone()));
     tasks.spawn(hints.clone().follow(store.clone(), stop_hearing.clone()));
+    for guard in dispatches.breakers() {
+        tasks.spawn(guard.keep(hints.clone(), stop_hearing.clone()));
+    }
     let scan = options.scan;
     tasks.spawn(provider_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(beat_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));

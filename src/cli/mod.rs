@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 
 mod agent;
 mod apikey;
+mod breaker;
 mod dev;
 mod doctor;
 mod explain;
@@ -56,6 +57,8 @@ pub enum Command {
     Doctor,
     /// Say why a room has, or has no, agent
     Explain(ExplainArgs),
+    /// See circuit breakers, hold them in a state, reset them
+    Breaker(BreakerArgs),
     /// Drain an agent before its deploy is taken down, or see how far that is
     Agent(AgentArgs),
 }
@@ -88,6 +91,48 @@ pub enum AgentCommand {
     Undrain {
         /// The agent's name
         agent: String,
+    },
+}
+
+/// The arguments of `greenroom breaker`.
+#[derive(Debug, clap::Args)]
+pub struct BreakerArgs {
+    /// What to do with breakers
+    #[command(subcommand)]
+    pub verb: BreakerVerb,
+    /// Whose breakers are meant; greenroom's own are the default tenant's
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom breaker …`
+#[derive(Debug, Subcommand)]
+pub enum BreakerVerb {
+    /// List all, with their states
+    List,
+    /// Show one, with its last changes of state
+    Get {
+        /// Its name, such as livekit.look
+        breaker: String,
+    },
+    /// Hold one in a state, or let it go
+    Force {
+        /// Its name
+        breaker: String,
+        /// `auto` lets it go
+        #[arg(value_parser = ["open", "closed", "disabled", "auto"])]
+        state: String,
+        /// For how long; without it, until it is let go
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
+        duration_seconds: Option<u32>,
+        /// Why, for whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Close one as if it were new
+    Reset {
+        /// Its name
+        breaker: String,
     },
 }
 
@@ -221,6 +266,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Apikey(args) => apikey::run(config, args).await,
         Command::Doctor => doctor::run(config).await,
         Command::Explain(args) => explain::run(config, args).await,
+        Command::Breaker(args) => breaker::run(config, args).await,
         Command::Agent(command) => agent::run(config, command).await,
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use confique::Config as _;
 
+mod breaker;
 mod error;
 mod relations;
 mod resilience;
@@ -18,6 +19,7 @@ mod sources;
 mod tests;
 mod timeouts;
 
+pub use breaker::Breaker;
 pub use error::{ConfigError, Problem};
 pub use resilience::{Alerts, Errors};
 pub use rules::{range_of, variable_of};
@@ -52,6 +54,9 @@ pub struct Config {
     /// How long operations of workers and clients may take.
     #[config(nested)]
     pub timeouts: Timeouts,
+    /// The circuit breakers around calls of the provider.
+    #[config(nested)]
+    pub breaker: Breaker,
     /// The elected replica.
     #[config(nested)]
     pub leader: Leader,

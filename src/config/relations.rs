@@ -9,7 +9,7 @@ const CREDENTIALS: [&str; 3] = ["livekit.url", "livekit.api_key", "livekit.api_s
 
 /// All that does not go together.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
-    let Config { server, livekit, dispatch, leader, alerts, .. } = config;
+    let Config { server, livekit, dispatch, breaker, leader, alerts, .. } = config;
     let mut checks = Checks::new();
 
     let set = [livekit.url.is_some(), livekit.api_key.is_some(), livekit.api_secret.is_some()];
@@ -47,6 +47,9 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     let how = format!("so small that the waits of {} retries, {waits_ms} in all, fit into", dispatch.creation_retries);
     let backoff = ("dispatch.creation_backoff_ms", dispatch.creation_backoff_ms);
     checks.demand(waits_ms <= budget.1, backoff, &how, budget, "each is twice the one before");
+
+    let open = ("breaker.open_ms", u64::from(breaker.open_ms));
+    checks.at_most(open, ("breaker.open_ms_max", breaker.open_ms_max.into()), "which is where doubling ends");
 
     let lease = ("leader.lease_ms", leader.lease_ms);
     let scan = ("leader.scan_interval_ms", leader.scan_interval_ms);

@@ -244,6 +244,7 @@ fn settings_that_do_not_go_together_are_refused() {
         ("[livekit]\ncall_timeout_ms = 20001", "livekit.call_timeout_ms", "dispatch.creation_budget_ms"),
         ("[livekit]\ncall_timeout_adapts = true\ncall_timeout_ms = 3999", "call_timeout_ms_min", "call_timeout_ms"),
         ("[dispatch]\ncreation_retries = 5", "the waits of 5 retries, 31000 in all", "creation_budget_ms"),
+        ("[breaker]\nopen_ms = 30001", "breaker.open_ms", "GREENROOM_BREAKER_OPEN_MS_MAX"),
         ("[dispatch]\nclaim_ms = 5001", "dispatch.claim_ms", "leader.lease_ms"),
         ("[leader]\nrenew_ms = 2501", "leader.renew_ms", "GREENROOM_LEADER_LEASE_MS"),
         ("[leader]\nscan_interval_ms = 5000", "leader.scan_interval_ms", "leader.lease_ms"),

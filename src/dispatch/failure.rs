@@ -11,6 +11,9 @@ use crate::store::{Record, Refusal, StoreError};
 /// The longest that a provider is left alone because it asked for it.
 const HOLD_MAX: Duration = Duration::from_secs(30);
 
+/// Where a breaker is open for longer, whoever asks is told so at once; else others are probing already.
+const PROBED_SOON: Duration = Duration::from_secs(1);
+
 /// A provider's error as the code and detail that a dispatch keeps.
 pub(super) fn describe(error: &ProviderError) -> (String, String) {
     match error {
@@ -19,6 +22,9 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
         ProviderError::RateLimited { .. } => ("rate_limited".to_owned(), String::new()),
         ProviderError::Garbage { detail } => ("garbage".to_owned(), detail.clone()),
         ProviderError::ObserveOnly => ("observe_only".to_owned(), String::new()),
+        ProviderError::BreakerOpen { breaker, retry_after } => {
+            ("breaker_open".to_owned(), format!("{} {breaker}", retry_after.as_millis()))
+        }
         ProviderError::Rejected { code, detail } => (format!("rejected {code}"), detail.clone()),
     }
 }
@@ -27,6 +33,9 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
 pub(super) fn verdict(error: &ProviderError) -> Verdict {
     match error {
         ProviderError::RateLimited { retry_after: Some(least) } => Verdict::After(*least),
+        ProviderError::BreakerOpen { retry_after, .. } if *retry_after <= PROBED_SOON => {
+            Verdict::NotAsked(*retry_after)
+        }
         error if error.is_retryable() => Verdict::Again,
         _ => Verdict::Never,
     }
@@ -49,6 +58,11 @@ pub(super) fn held(record: &Record) -> DispatchError {
         "rate_limited" => ProviderError::RateLimited { retry_after: None },
         "observe_only" => ProviderError::ObserveOnly,
         "garbage" => ProviderError::Garbage { detail },
+        "breaker_open" => {
+            let (left_ms, breaker) = detail.split_once(' ').unwrap_or_default();
+            let retry_after = Duration::from_millis(left_ms.parse().unwrap_or_default());
+            ProviderError::BreakerOpen { breaker: breaker.to_owned(), retry_after }
+        }
         other => match other.strip_prefix("rejected ") {
             Some(code) => ProviderError::Rejected { code: code.to_owned(), detail },
             None => ProviderError::Unavailable { detail },
@@ -68,9 +82,7 @@ impl From<StoreError> for DispatchError {
             StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::StaleToken) => Self::StaleToken,
-            StoreError::Refused(refusal @ (Refusal::NotOwner | Refusal::Tombstoned | Refusal::StaleTerm)) => {
-                Self::Internal { detail: refusal.to_string() }
-            }
+            StoreError::Refused(refusal) => Self::Internal { detail: refusal.to_string() },
             StoreError::Nonsense { detail } | StoreError::Schema { detail } => Self::Internal { detail },
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::calls::ProviderBreakers;
 use super::settings::Settings;
 use super::supervisor::Outcome;
 use super::token::TokenMint;
@@ -17,6 +18,7 @@ use super::{
     Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
     Which, failure, listing, room_of,
 };
+use crate::breaker::Guard;
 use crate::error_report::{Class, Reporter};
 use crate::idempotency::Once;
 use crate::name::Name;
@@ -42,6 +44,7 @@ pub struct Core {
     pub(super) provider: Provider,
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
+    pub(super) breakers: ProviderBreakers,
     hints: Hints,
     pub(super) admission: Admission,
     pub(super) retry_budget: RetryBudget,
@@ -111,9 +114,21 @@ impl Dispatches {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (admission, retry_budget, waiting) = Default::default();
-        let reporter = OnceLock::new();
-        let core =
-            Core { store, provider, settings, mint, hints, admission, retry_budget, waiting, metrics, reporter, work };
+        let (breakers, reporter) = (ProviderBreakers::new(&provider, &settings, &store, &metrics), OnceLock::new());
+        let core = Core {
+            store,
+            provider,
+            settings,
+            mint,
+            breakers,
+            hints,
+            admission,
+            retry_budget,
+            waiting,
+            metrics,
+            reporter,
+            work,
+        };
         Self { core: Arc::new(core) }
     }
 
@@ -380,6 +395,11 @@ impl Dispatches {
     /// The task tracker of the work at the provider.
     pub fn work(&self) -> &TaskTracker {
         &self.work
+    }
+
+    /// The breakers around the calls of the provider.
+    pub fn breakers(&self) -> Vec<Guard> {
+        self.breakers.all()
     }
 
     /// The settings.

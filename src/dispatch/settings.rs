@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::breaker::Rules;
 use crate::config::{AgentSettings, ReturnPolicy};
 use crate::name::Name;
 use crate::policy::{CLEANUP, Retry};
@@ -61,6 +62,10 @@ pub struct Settings {
     pub live_per_tenant_max: u32,
     /// `dispatch.live_per_agent_max`; 0 is none.
     pub live_per_agent_max: u32,
+    /// `breaker`: around calls of the provider.
+    pub breaker: Rules,
+    /// `breaker.room_failures_max`
+    pub room_failures_max: u32,
     /// `dispatch.agents`
     pub agents: HashMap<String, AgentSettings>,
 }
@@ -92,6 +97,8 @@ impl Default for Settings {
             ttl_bounds: None,
             live_per_tenant_max: 0,
             live_per_agent_max: 0,
+            breaker: Rules::default(),
+            room_failures_max: 3,
             agents: HashMap::new(),
         }
     }

@@ -163,6 +163,7 @@ impl Core {
             let Err(error) = self.remove(place, provider_id).await else { return };
             let next = attempts.next(match &error {
                 Failure::Provider(ProviderError::RateLimited { retry_after: Some(least) }) => Verdict::After(*least),
+                Failure::Provider(ProviderError::BreakerOpen { retry_after, .. }) => Verdict::NotAsked(*retry_after),
                 _ => Verdict::Again,
             });
             let outcome = next.map_or_else(GivenUp::as_str, |_| "retried");
@@ -189,13 +190,19 @@ impl Core {
         let dispatch = &record.dispatch;
         let (code, detail) = super::failure::describe(&error);
         let hold = super::failure::hold(&error, &self.settings);
-        let retry_max = self.settings.slow_try_interval;
+        // What an open breaker refused was no try: the next one comes when it may succeed.
+        let (retry_max, was_tried) = match &error {
+            ProviderError::BreakerOpen { retry_after, .. } => {
+                (self.settings.slow_try_interval.min(hold.max(*retry_after)), false)
+            }
+            _ => (self.settings.slow_try_interval, true),
+        };
         match self.store.fail(&dispatch.place, dispatch.token, (&code, &detail), hold, unsure, retry_max).await {
             Ok(failed) => {
                 if failed.dispatch.state == State::Failed {
                     self.count_no_longer(record).await;
                 }
-                if failed.failures == FAILURES_ALERT && !self.settings.observe_only {
+                if was_tried && failed.failures == FAILURES_ALERT && !self.settings.observe_only {
                     self.metrics.provider_failing();
                     tracing::error!(line.kept = Empty, alert = "provider_failing", dispatch = %dispatch.id, room = %dispatch.place.room.encoded(), %error, failures = failed.failures, "the provider fails again and again for a dispatch");
                 }

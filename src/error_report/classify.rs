@@ -32,7 +32,7 @@ impl Classify for ProviderError {
     fn class(&self) -> Class {
         match self {
             Self::Timeout => Category::Timeout.class().with(Severity::High),
-            Self::Unavailable { .. } | Self::Garbage { .. } => Category::Dependency.class(),
+            Self::Unavailable { .. } | Self::Garbage { .. } | Self::BreakerOpen { .. } => Category::Dependency.class(),
             Self::RateLimited { .. } => Category::RateLimit.class(),
             // What was asked for, and is as it should be.
             Self::ObserveOnly => Category::Permission.class().with(Severity::Low),
@@ -61,6 +61,7 @@ impl Classify for Refusal {
             Self::Ending | Self::UnderWay => Category::Conflict.class().again(true),
             Self::NotFound | Self::Ended => Category::NotFound.class(),
             Self::KeyReused => Category::Validation.class(),
+            Self::TooMany => Category::RateLimit.class().again(false),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::access::{RATE_LIMIT_MAX, Scope};
+use crate::breaker::Forced;
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::error_report::{CONTEXT_MAX, Category, Severity};
 use crate::name::{Name, NameError};
@@ -50,6 +51,34 @@ pub(super) struct RateLimitPerSecond(pub(super) NonZeroU32);
 /// How many things a page of a list has at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PageLimit(pub(super) u32);
+
+/// A breaker's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BreakerName(pub(super) Name);
+
+/// The id of a permit, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PermitId(pub(super) Name);
+
+/// Why a breaker is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note(pub(super) Name);
+
+/// How a call ended: whether it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallOutcome(pub(super) bool);
+
+/// The state that a breaker is to be held in; none lets it go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForceTo(pub(super) Option<Forced>);
+
+/// How long a breaker is held, in seconds: at most thirty days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForceSeconds(pub(super) u32);
+
+/// A whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Count(pub(super) u32);
 
 /// An agent's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +206,19 @@ text_field!(ScopeName, "a scope", |text| {
 text_field!(AgentName, "an agent's name", |text| Name::strict(text).map(Self));
 text_field!(LockName, "a lock's name", |text| Name::strict(text).map(Self));
 text_field!(LockOwner, "an owner", |text| Name::room(text).map(Self));
+text_field!(BreakerName, "a breaker's name", |text| Name::strict(text).map(Self));
+text_field!(PermitId, "a permit", |text| Name::strict(text).map(Self));
+text_field!(Note, "a reason", |text| Name::room(text).map(Self));
+text_field!(CallOutcome, "an outcome", |text| match text.as_str() {
+    "success" => Ok(Self(false)),
+    "failure" => Ok(Self(true)),
+    _ => Err("must be one of success, failure"),
+});
+text_field!(ForceTo, "a state", |text| match (text.as_str(), Forced::parse(&text)) {
+    ("auto", _) => Ok(Self(None)),
+    (_, Some(forced)) => Ok(Self(Some(forced))),
+    _ => Err("must be one of open, closed, disabled, auto"),
+});
 text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
 text_field!(Metadata, "metadata", |text| {
     if text.len() <= METADATA_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 65,536 bytes") }
@@ -276,6 +318,12 @@ impl<'de> Deserialize<'de> for RateLimitPerSecond {
         limit.map(Self).ok_or_else(|| de::Error::custom(whole))
     }
 }
+
+/// Thirty days of seconds.
+pub(super) const FORCE_SECONDS_MAX: u32 = 2_592_000;
+
+whole_field!(ForceSeconds, "duration_seconds", 1, FORCE_SECONDS_MAX);
+whole_field!(Count, "a number", 0, u32::MAX);
 
 /// Takes a whole number within bounds. Whatever stands there is read: a number that is none of ours is no
 /// fault of the JSON.

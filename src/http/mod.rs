@@ -16,6 +16,7 @@
 mod agents;
 mod alerts;
 mod auth;
+mod breakers;
 mod budget;
 mod cors;
 mod dispatches;

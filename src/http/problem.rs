@@ -18,6 +18,7 @@ pub(super) use super::problem_catalogue::Code;
 use super::texts::Wording;
 use crate::access::{AccessError, TooFast};
 use crate::alert::AlertError;
+use crate::breaker::BreakerError;
 use crate::dispatch::DispatchError;
 use crate::error_report::ReportError;
 use crate::lock::LockError;
@@ -187,6 +188,13 @@ impl From<DispatchError> for Problem {
             DispatchError::Provider { source: ProviderError::ObserveOnly, .. } => {
                 Self::new(Code::ObserveOnly, "this service only observes: it changes nothing at the provider")
             }
+            DispatchError::Provider {
+                source: ProviderError::BreakerOpen { breaker, retry_after: left },
+                retry_after,
+            } => {
+                let detail = format!("the provider has failed too often: the breaker {breaker} is open");
+                Self::new(Code::ProviderUnavailable, detail).retry_after(left.max(retry_after))
+            }
             DispatchError::Provider { source, retry_after } if source.is_retryable() => {
                 Self::new(Code::ProviderUnavailable, source.to_string())
                     .retry_after(retry_after)
@@ -220,6 +228,20 @@ impl From<LockError> for Problem {
             LockError::Lost => Self::new(Code::LeaseLost, "this owner does not hold the lock by this token"),
             LockError::Free => Self::new(Code::LockNotHeld, "nobody holds a lock of that name"),
             LockError::Store(error) => DispatchError::from(error).into(),
+        }
+    }
+}
+
+impl From<BreakerError> for Problem {
+    fn from(error: BreakerError) -> Self {
+        match error {
+            BreakerError::NotFound => Self::new(Code::BreakerNotFound, "there is no breaker of that name"),
+            BreakerError::Own => Self::new(Code::BreakerOwned, "only this service's own calls go through this breaker"),
+            BreakerError::TooMany => Self::new(Code::TooManyBreakers, "there are as many breakers as there may be"),
+            BreakerError::BadCursor => DispatchError::BadCursor.into(),
+            BreakerError::KeyReused => DispatchError::KeyReused.into(),
+            BreakerError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
+            BreakerError::Internal { detail } => Self::internal(detail),
         }
     }
 }
@@ -288,6 +310,7 @@ mod tests {
         let after = Duration::from_millis(2_500);
         let unavailable = ProviderError::Unavailable { detail: "503".into() };
         let rejected = ProviderError::Rejected { code: "unauthenticated".into(), detail: "no".into() };
+        let open = ProviderError::BreakerOpen { breaker: "livekit.look".into(), retry_after: Duration::from_secs(20) };
         let provider = |source| DispatchError::Provider { source, retry_after: after };
         for (error, expected) in [
             (DispatchError::NotFound, (404, "dispatch_not_found", None)),
@@ -302,6 +325,7 @@ mod tests {
             (provider(ProviderError::ObserveOnly), (409, "observe_only", None)),
             (provider(unavailable), (503, "provider_unavailable", Some(3))),
             (provider(rejected), (502, "provider_rejected", None)),
+            (provider(open), (503, "provider_unavailable", Some(20))),
             (DispatchError::Timeout { retry_after: Duration::ZERO }, (503, "timeout", Some(1))),
             (DispatchError::BadCursor, (400, "bad_cursor", None)),
             (DispatchError::StoreUnavailable { detail: "x".into() }, (503, "store_unavailable", Some(1))),

@@ -95,6 +95,9 @@ catalogue! {
     AlertNotFound: "alert_not_found", NOT_FOUND, NEVER, "No such rule", OUR_REQUEST,
     ["`GET /v1/alerts` lists the rules."];
 
+    BreakerNotFound: "breaker_not_found", NOT_FOUND, NEVER, "No such breaker", OUR_REQUEST,
+    ["`GET /v1/breakers` lists those that there are: one is made when a call is first asked for, and forgotten when it was not used for 30 days."];
+
     RoomNotFound: "room_not_found", NOT_FOUND, NEVER, "Nothing is known of this room", GONE,
     ["No agent was asked for in this room lately: check its name, which is case-sensitive."];
 
@@ -125,6 +128,9 @@ catalogue! {
     ["Ask for the agent that takes its place.",
      "`POST /v1/agents/{agent}/undrain` takes it back."];
 
+    BreakerOwned: "breaker_owned", CONFLICT, NEVER, "The breaker is greenroom's own", OUR_REQUEST,
+    ["Use another name: through this breaker only calls of this service itself go."];
+
     ObserveOnly: "observe_only", CONFLICT, NEVER, "Only observing", BUSY,
     ["No agent is in the room, and this service may make none: unset `dispatch.observe_only` to let it."];
 
@@ -152,6 +158,10 @@ catalogue! {
     TooManyDispatches: "too_many_dispatches", TOO_MANY_REQUESTS, AGAIN, "As many dispatches live as may", BUSY,
     ["Try again after `retry_after_seconds`: some may have ended.",
      "End those that are not needed, or raise `dispatch.live_per_tenant_max` or `dispatch.live_per_agent_max`."];
+
+    TooManyBreakers: "too_many_breakers", TOO_MANY_REQUESTS, AGAIN, "As many breakers as there may be", BUSY,
+    ["Use one breaker for each thing that is called, not one for each call or session.",
+     "Those that were not used for 30 days make room."];
 
     ProviderRejected: "provider_rejected", BAD_GATEWAY, NEVER, "The provider refused", BUSY,
     ["Check the credentials of the provider and the names of room and agent."];

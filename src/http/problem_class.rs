@@ -25,6 +25,7 @@ impl Code {
             | Self::ErrorNotFound
             | Self::AlertNotFound
             | Self::LockNotHeld
+            | Self::BreakerNotFound
             | Self::DispatchEnded => Category::NotFound,
             Self::StaleToken
             | Self::DispatchEnding
@@ -32,8 +33,9 @@ impl Code {
             | Self::AgentDraining
             | Self::LockHeld
             | Self::LeaseLost
+            | Self::BreakerOwned
             | Self::LivekitNotConfigured => Category::Conflict,
-            Self::RateLimited | Self::TooManyDispatches => Category::RateLimit,
+            Self::RateLimited | Self::TooManyDispatches | Self::TooManyBreakers => Category::RateLimit,
             Self::ProviderRejected | Self::ProviderUnavailable | Self::StoreUnavailable => Category::Dependency,
             Self::Timeout => Category::Timeout,
             Self::Internal => Category::Internal,

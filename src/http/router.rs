@@ -12,7 +12,9 @@ use super::problem::Form::{self, Kept, Problem};
 use super::shell::Patience::{self, LongPoll, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
-use super::{agents, alerts, cors, dispatches, errors, keys, livekit, locks, operation, policies, rooms, shell};
+use super::{
+    agents, alerts, breakers, cors, dispatches, errors, keys, livekit, locks, operation, policies, rooms, shell,
+};
 use crate::access::{Scope, Scopes};
 
 /// All routes of a replica.
@@ -85,6 +87,13 @@ const ERRORS: Needs = Needs {
 };
 /// What only those who run it change: groups of failures, and alerts.
 const OPERATION: Needs = Needs { look: Scopes::of(&[Scope::Read]), change: Scopes::of(&[Scope::Admin]) };
+/// Breakers: looked at by all who may look at something, and by those who call through them.
+const BREAKERS: Needs = Needs {
+    look: Scopes::of(&[Scope::Read, Scope::Worker, Scope::Task]),
+    change: Scopes::of(&[Scope::Worker, Scope::Task]),
+};
+/// To hold a breaker in a state is for administrators.
+const BREAKER_STATES: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 /// Keys are for administrators, also to look at.
 const KEYS: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 
@@ -122,6 +131,13 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/alerts", Key(OPERATION), Prompt, Problem, routes!(alerts::list::list)),
         route("/v1/alerts/{rule}", Key(OPERATION), Prompt, Problem, routes!(alerts::get::get)),
         route("/v1/alerts/{rule}/snooze", Key(OPERATION), Prompt, Problem, routes!(alerts::snooze::snooze, alerts::wake::wake)),
+
+        route("/v1/breakers", Key(BREAKERS), Prompt, Problem, routes!(breakers::list::list)),
+        route("/v1/breakers/{breaker}", Key(BREAKERS), Prompt, Problem, routes!(breakers::get::get)),
+        route("/v1/breakers/{breaker}/permit", Key(BREAKERS), Prompt, Problem, routes!(breakers::permit::permit)),
+        route("/v1/breakers/{breaker}/report", Key(BREAKERS), Prompt, Problem, routes!(breakers::report::report)),
+        route("/v1/breakers/{breaker}/force", Key(BREAKER_STATES), Prompt, Problem, routes!(breakers::force::force)),
+        route("/v1/breakers/{breaker}/reset", Key(BREAKER_STATES), Prompt, Problem, routes!(breakers::reset::reset)),
 
         route("/v1/keys", Key(KEYS), Prompt, Problem, routes!(keys::create::create, keys::list::list)),
         route("/v1/keys/{id}", Key(KEYS), Prompt, Problem, routes!(keys::get::get, keys::revoke::revoke)),

@@ -9,6 +9,7 @@ use super::policies::Policies;
 use super::texts::Texts;
 use crate::access::{Access, Limits, Strangers};
 use crate::alert::Alerts;
+use crate::breaker::Breakers;
 use crate::dispatch::Dispatches;
 use crate::error_report::{ErrorReports, Reporter};
 use crate::lifecycle::Shutdown;
@@ -34,6 +35,8 @@ pub struct AppState {
     pub alerts: Alerts,
     /// The words that callers and end users read.
     pub texts: Texts,
+    /// Breakers, greenroom's own and those of callers.
+    pub breakers: Breakers,
     /// Who may call the guarded routes.
     pub access: Access,
     /// How many calls they may make.

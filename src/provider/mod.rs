@@ -120,6 +120,14 @@ pub enum ProviderError {
     /// greenroom only observes: the change was not asked for.
     #[error("greenroom only observes, and changes nothing at the provider")]
     ObserveOnly,
+    /// The breaker around such calls is open: the call was not made.
+    #[error("the breaker {breaker} is open: the provider has failed too often")]
+    BreakerOpen {
+        /// Which.
+        breaker: String,
+        /// How long none of its calls is made.
+        retry_after: Duration,
+    },
     /// A refusal that no repetition changes: bad credentials, too long a name.
     #[error("the provider refused: {detail}")]
     Rejected {
@@ -139,13 +147,20 @@ impl ProviderError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Garbage { .. } => "garbage",
             Self::ObserveOnly => "observe_only",
+            Self::BreakerOpen { .. } => "breaker_open",
             Self::Rejected { .. } => "rejected",
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later, so that it is worth another try. Not where a breaker is open: that
+    /// was no try.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Rejected { .. } | Self::ObserveOnly)
+        !matches!(self, Self::Rejected { .. } | Self::ObserveOnly | Self::BreakerOpen { .. })
+    }
+
+    /// Whether it shows that the provider is not well. A refusal does not: it was answered.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Garbage { .. })
     }
 }
 

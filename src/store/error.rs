@@ -29,6 +29,9 @@ pub enum Refusal {
     /// The same request is under way.
     #[error("the same request is under way")]
     UnderWay,
+    /// There are as many as there may be.
+    #[error("as many as there may be")]
+    TooMany,
     /// A newer leader has begun.
     #[error("a newer leader has begun")]
     StaleTerm,
@@ -45,6 +48,7 @@ impl Refusal {
             "TOMBSTONED" => Self::Tombstoned,
             "KEY_REUSED" => Self::KeyReused,
             "UNDER_WAY" => Self::UnderWay,
+            "TOO_MANY" => Self::TooMany,
             "STALE_TERM" => Self::StaleTerm,
             _ => return None,
         })

@@ -36,6 +36,11 @@ pub fn shard_of_lock(tenant: &Name, name: &Name, shards: u16) -> Shard {
     Shard(shard_of(tenant.as_str().bytes().chain([1]).chain(name.as_str().bytes()), shards))
 }
 
+/// The shard of a breaker.
+pub fn shard_of_breaker(tenant: &Name, name: &Name, shards: u16) -> Shard {
+    Shard(shard_of(tenant.as_str().bytes().chain([2]).chain(name.as_str().bytes()), shards))
+}
+
 fn shard_of(name: impl Iterator<Item = u8>, shards: u16) -> u16 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in name {
@@ -95,6 +100,21 @@ impl Shard {
     /// Hash: a lock: who has it, its token, the end of the lease.
     pub fn lock(self, tenant: &Name, name: &Name) -> String {
         format!("{self}lock:{}:{}", tenant.encoded(), name.encoded())
+    }
+
+    /// Hash: a breaker: its state, its rules, what was counted, its probes and its last transitions.
+    pub fn breaker(self, tenant: &Name, name: &Name) -> String {
+        format!("{}breaker:{}:{}", self.prefix(), tenant.encoded(), name.encoded())
+    }
+
+    /// What the keys of a tenant's breakers begin with.
+    pub fn breakers(self, tenant: &Name) -> String {
+        format!("{}breaker:{}:", self.prefix(), tenant.encoded())
+    }
+
+    /// Sorted set: the names of a tenant's breakers, all with score 0, so by name.
+    pub fn index_breakers(self, tenant: &Name) -> String {
+        format!("{}index:{}:breakers", self.prefix(), tenant.encoded())
     }
 
     /// Hash: the lock of the elected leader, whose token is the term.

@@ -13,6 +13,7 @@ use connection::Request;
 
 mod admission;
 mod alert;
+mod breaker;
 mod breaks;
 mod connection;
 mod dispatch;
@@ -32,6 +33,7 @@ mod schema;
 mod script;
 
 pub use admission::{Bounds, Taken};
+pub use breaker::{Asked, Report, Wanted};
 pub use breaks::Identity;
 pub use connection::{Node, SentinelState, Survey};
 pub use error::{Refusal, StoreError};

@@ -18,6 +18,8 @@ const DISPATCH: &str = concat!(
     "\n",
     include_str!("../../lua/dispatch/rules.lua")
 );
+const BREAKER: &str =
+    concat!(include_str!("../../lua/idempotency.lua"), "\n", include_str!("../../lua/breaker/shared.lua"));
 const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.
@@ -117,6 +119,12 @@ scripts! {
     LOCK_RENEW = LOCK, "lock/renew.lua";
     LOCK_RELEASE = LOCK, "lock/release.lua";
     LOCK_GET = LOCK, "lock/get.lua";
+    BREAKER_PERMIT = BREAKER, "breaker/permit.lua";
+    BREAKER_REPORT = BREAKER, "breaker/report.lua";
+    BREAKER_GET = "", "breaker/get.lua";
+    BREAKER_PAGE = "", "breaker/page.lua";
+    BREAKER_FORCE = BREAKER, "breaker/force.lua";
+    BREAKER_RESET = BREAKER, "breaker/reset.lua";
     LEADER_BEGIN = "", "leader/begin.lua";
     SCHEMA_CREATE = "", "schema/create.lua";
     SCHEMA_STEP = "", "schema/step.lua";

@@ -102,6 +102,17 @@ struct LimitLabels {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BreakerLabel {
+    breaker: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BreakerLabels {
+    breaker: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -139,6 +150,10 @@ pub struct Metrics {
     leader: Gauge,
     errors: ErrorMetrics,
     tally: Tally,
+    breaker_states: Family<BreakerLabels, Gauge>,
+    breaker_degraded: Family<BreakerLabel, Gauge>,
+    breaker_refused: Family<BreakerLabel, Counter>,
+    breaker_transitions: Family<BreakerLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -174,10 +189,15 @@ impl Metrics {
             leader: Gauge::default(),
             errors: ErrorMetrics::default(),
             tally: Tally::default(),
+            breaker_states: Family::default(),
+            breaker_degraded: Family::default(),
+            breaker_refused: Family::default(),
+            breaker_transitions: Family::default(),
         };
         metrics.register_http();
         metrics.register_dispatches();
         metrics.errors.register(metrics.registry.sub_registry_with_prefix("greenroom"));
+        metrics.register_breakers();
         metrics
     }
 
@@ -241,6 +261,22 @@ impl Metrics {
     /// How many dispatches are looked after, where this replica tells it.
     pub fn dispatches_live(&self) -> u64 {
         u64::try_from(self.live.get()).unwrap_or_default()
+    }
+
+    fn register_breakers(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("greenroom");
+        own.register("breaker_state", "1 for the state that the breaker is in", self.breaker_states.clone());
+        own.register(
+            "breaker_degraded",
+            "1 while the breaker goes on for this replica alone, since Redis is away",
+            self.breaker_degraded.clone(),
+        );
+        own.register("breaker_refused", "Calls that the breaker did not let through", self.breaker_refused.clone());
+        own.register(
+            "breaker_transitions",
+            "Transitions that a call of this replica brought, by the state that came of them",
+            self.breaker_transitions.clone(),
+        );
     }
 
     /// A request's headers are here. The guard counts it as in flight until it is dropped,
@@ -334,6 +370,28 @@ impl Metrics {
     /// Whether this replica leads.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// The state that a breaker of our own is in.
+    pub fn set_breaker_state(&self, breaker: &'static str, state: &'static str) {
+        for other in ["closed", "half_open", "open"] {
+            self.breaker_states.get_or_create(&BreakerLabels { breaker, state: other }).set(i64::from(other == state));
+        }
+    }
+
+    /// Whether a breaker of our own goes on for this replica alone.
+    pub fn set_breaker_degraded(&self, breaker: &'static str, degraded: bool) {
+        self.breaker_degraded.get_or_create(&BreakerLabel { breaker }).set(i64::from(degraded));
+    }
+
+    /// A breaker of our own did not let a call through.
+    pub fn breaker_refused(&self, breaker: &'static str) {
+        self.breaker_refused.get_or_create(&BreakerLabel { breaker }).inc();
+    }
+
+    /// A call of this replica brought a breaker of our own into this state.
+    pub fn breaker_moved(&self, breaker: &'static str, state: &'static str) {
+        self.breaker_transitions.get_or_create(&BreakerLabels { breaker, state }).inc();
     }
 
     /// All of it, as OpenMetrics text.

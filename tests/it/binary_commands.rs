@@ -163,3 +163,28 @@ async fn apikey_makes_lists_and_revokes_keys_and_its_secret_is_seen_once() {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn breaker_lists_shows_holds_and_resets_breakers() {
+    let stage = Stage::start().await;
+    let _replica = stage.replica().await;
+    let own = stage.settings_without("GREENROOM_API_KEY");
+    eventually("the replica has made its own", async || {
+        let listed = run(&["breaker", "list"], &own).await;
+        (listed.out.lines().count() == 3).then_some(())
+    })
+    .await;
+    let held = ["breaker", "force", "livekit.look", "open", "--duration-seconds", "60", "--reason", "maintenance"];
+    let held = run(&held, &own).await;
+    assert!(
+        held.code == Some(0) && held.out.contains("livekit.look  open") && held.out.contains("held open"),
+        "{held:?}"
+    );
+    let shown = run(&["breaker", "get", "livekit.look"], &own).await;
+    assert!(shown.out.lines().count() == 2 && shown.out.contains("forced_open"), "{shown:?}");
+    let reset = run(&["breaker", "reset", "livekit.look"], &own).await;
+    assert!(reset.out.contains("livekit.look  closed"), "{reset:?}");
+    let none = run(&["breaker", "get", "none"], &own).await;
+    assert!(none.code == Some(1) && none.err.contains("no such breaker"), "{none:?}");
+    assert_eq!(run(&["breaker", "force", "livekit.look", "ajar"], &own).await.code, Some(2));
+}

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use greenroom::access::CallerId;
 use greenroom::alert::{Counts, Judged, Rule};
+use greenroom::breaker::{Forced, Outcome, Rules, Run};
 use greenroom::dispatch::{NoticeKind, SessionState, TtlChange};
 use greenroom::error_report::GroupBounds;
 use greenroom::idempotency::Once;
 use greenroom::name::Name;
-use greenroom::store::keys::{Shard, shard_of_lock, shard_of_tenant};
-use greenroom::store::{Bounds, Commit, Record, StoreError};
+use greenroom::store::keys::{Shard, shard_of_breaker, shard_of_lock, shard_of_tenant};
+use greenroom::store::{Asked, Bounds, Commit, Record, Report, StoreError, Wanted};
 
 use crate::store_alerts::agents;
 use crate::store_errors::occurrence;
@@ -69,12 +70,31 @@ enum Act {
     ClearAlerts,
     Snooze,
     Wake,
+    BreakerMake,
+    BreakerProbe,
+    BreakerReport,
+    BreakerForce,
+    BreakerReset,
+    BreakerForget,
 }
 
 const LIMIT: NonZeroU32 = NonZeroU32::new(5).expect("not nought");
+const BREAKER_RULES: Rules = Rules {
+    failures_max: 5,
+    failure_percent: 0,
+    slow_percent: 0,
+    slow_ms: 1_000,
+    calls_min: 1,
+    window_ms: 10_000,
+    open_ms: 30_000,
+    open_ms_max: 30_000,
+    probes_max: 3,
+    probe_ms: 15_000,
+    successes_min: 2,
+};
 const BOUNDS: Bounds = Bounds { per_tenant: Some(3), per_agent: Some(2) };
 
-const ACTS: [Act; 46] = [
+const ACTS: [Act; 52] = [
     Act::Create,
     Act::CreateAnew,
     Act::Reuse,
@@ -121,6 +141,12 @@ const ACTS: [Act; 46] = [
     Act::ClearAlerts,
     Act::Snooze,
     Act::Wake,
+    Act::BreakerMake,
+    Act::BreakerProbe,
+    Act::BreakerReport,
+    Act::BreakerForce,
+    Act::BreakerReset,
+    Act::BreakerForget,
 ];
 
 /// Groups of failures that there may be.
@@ -133,6 +159,19 @@ async fn report(scene: &Scene, message: &str) -> Result<(bool, u64), StoreError>
 
 async fn judge(scene: &Scene, call: &str, live: u64) -> Result<Vec<Judged>, StoreError> {
     scene.store.judge_alerts(TERM, call, &agents(live), Duration::ZERO).await
+}
+
+/// The breaker of the acts.
+fn breaker(scene: &Scene) -> Asked<'_> {
+    let (tenant, name) = (&scene.place.tenant, &scene.place.agent);
+    Asked { tenant, name, rules: Wanted::These(&BREAKER_RULES), once: None }
+}
+
+/// Its keys.
+fn breaker_keys(scene: &Scene) -> [String; 4] {
+    let (tenant, name) = (&scene.place.tenant, &scene.place.agent);
+    let shard = shard_of_breaker(tenant, name, scene.store.shards());
+    [shard.breaker(tenant, name), shard.index_breakers(tenant), shard.events(), shard.shard()]
 }
 
 impl Act {
@@ -158,6 +197,8 @@ impl Act {
                 | Self::ReportErrorAndForget
                 | Self::Snooze
                 | Self::Wake
+                | Self::BreakerMake
+                | Self::BreakerProbe
         )
     }
 
@@ -226,6 +267,24 @@ impl Act {
             Self::KeepLock | Self::Unlock => {
                 let place = &scene.place;
                 scene.store.lock(&place.tenant, &place.agent, "ann", CLAIM).await.expect("a lock");
+            }
+            Self::BreakerProbe
+            | Self::BreakerReport
+            | Self::BreakerForce
+            | Self::BreakerReset
+            | Self::BreakerForget => {
+                let (store, asked) = (&scene.store, breaker(scene));
+                let made = store.breaker_permit(asked, "p", 9).await.expect("an answer");
+                let failures = [Run { calls: 9, outcome: Outcome { failed: true, slow: false } }];
+                let report = Report { generation: made.generation, runs: &failures, ..Report::default() };
+                store.breaker_report(asked, &report).await.expect("an answer");
+                scene.pass(Duration::from_secs(30));
+                if self != Self::BreakerProbe {
+                    store.breaker_permit(asked, "p", 9).await.expect("an answer");
+                }
+                if self == Self::BreakerForget {
+                    scene.run::<u8>(&["DEL", &breaker_keys(scene)[0]]).await;
+                }
             }
             Self::Verify => scene.pass(Duration::from_secs(20)),
             Self::ObserveWell | Self::ObserveRedispatch | Self::ReapProvider => {
@@ -331,6 +390,20 @@ impl Act {
             Self::Snooze => store.snooze_alert(Rule::AgentsLive, Some(CLAIM), "settings", None).await,
             Self::Wake => store.snooze_alert(Rule::AgentsLive, None, "settings", None).await,
             Self::Borrow => store.borrow_limit(&CallerId::Settings, LIMIT, 1).await.map(drop),
+            Self::BreakerMake | Self::BreakerProbe => store.breaker_permit(breaker(scene), "q", 9).await.map(drop),
+            Self::BreakerReport => {
+                let now = store.breaker(&place.tenant, &place.agent).await?;
+                let failed = [Run { calls: 1, outcome: Outcome { failed: true, slow: false } }];
+                let generation = now.map(|now| now.generation).unwrap_or_default();
+                let report = Report { generation, permit: Some("p"), runs: &failed, ..Report::default() };
+                store.breaker_report(breaker(scene), &report).await.map(drop)
+            }
+            Self::BreakerForce => store.force_breaker(breaker(scene), Some(Forced::Open), None, "why").await.map(drop),
+            Self::BreakerReset => store.reset_breaker(breaker(scene)).await.map(drop),
+            Self::BreakerForget => {
+                let shard = shard_of_breaker(&place.tenant, &place.agent, store.shards());
+                store.page_of_breakers(shard, &place.tenant, None, 10).await.map(drop)
+            }
         }
     }
 }
@@ -381,6 +454,7 @@ async fn a_key_of_another_type_stops_a_script_before_it_writes() {
         Shard(0).events(),
         Shard(0).shard(),
     ];
+    let more = more.into_iter().chain(breaker_keys(&scene)).collect::<Vec<_>>();
     let mut refused = 0;
     for act in ACTS {
         let mut refused_here = 0;

@@ -42,6 +42,7 @@ pub fn document() -> &'static str {
     tags(
         (name = "dispatches", description = "The agents of rooms: at most one live agent of a name per room."),
         (name = "rooms", description = "Joining a room together with its agent, and why it has one or none."),
+        (name = "breakers", description = "Circuit breakers that all callers share."),
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
         (name = "locks", description = "Locks over all replicas: a lease with an owner and a fencing token."),
         (name = "policies", description = "How long things may take, and when they are tried again."),

@@ -11,11 +11,12 @@ use crate::alert::{AlertState, Rule};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::error_report::{CONTEXT_MAX, Category, GroupId, Severity};
 use crate::http::fields::{
-    AgentName, CategoryName, ERROR_BYTES_MAX, ErrorContext, ErrorText, FencingToken, HTTP_STATUS_MAX, HttpStatus,
-    KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label, LeaseSeconds, LockName, LockOwner,
-    METADATA_BYTES_MAX, Metadata, PageRoomName, PersonName, RateLimitPerSecond, RoomName, SNOOZE_SECONDS_MAX,
-    STACK_BYTES_MAX, ScopeName, Session, SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX, TTL_SECONDS_MAX,
-    TenantName, Timestamp, TtlSeconds, WAIT_SECONDS_MAX, WaitSeconds,
+    AgentName, BreakerName, CallOutcome, CategoryName, ERROR_BYTES_MAX, ErrorContext, ErrorText, FORCE_SECONDS_MAX,
+    FencingToken, ForceSeconds, ForceTo, HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName,
+    LEASE_SECONDS_MAX, Label, LeaseSeconds, LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, PageRoomName,
+    PermitId, PersonName, RateLimitPerSecond, RoomName, SNOOZE_SECONDS_MAX, STACK_BYTES_MAX, ScopeName, Session,
+    SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
+    WAIT_SECONDS_MAX, WaitSeconds,
 };
 use crate::id::{DispatchId, KeyId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
@@ -46,6 +47,19 @@ macro_rules! schema {
 
 schema!(RoomName, name(PRINTABLE, "lobby", "A room's name: 1 to 128 printable characters, case-sensitive."));
 schema!(AgentName, name(PLAIN, "guide", "An agent's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(BreakerName, name(PLAIN, "crm", "A breaker's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(PermitId, name(PLAIN, "01a1fd860d1e7230996d8c6a011145cb", "The permit, as it was given."));
+schema!(Note, name(PRINTABLE, "maintenance", "Why, in words: 1 to 128 printable characters."));
+schema!(
+    CallOutcome,
+    text("How the call ended: `failure` where what was called is not well; a refusal is a success.")
+        .enum_values(Some(["success", "failure"]))
+);
+schema!(
+    ForceTo,
+    text("The state to hold it in; `auto` lets it go.").enum_values(Some(["open", "closed", "disabled", "auto"]))
+);
+schema!(ForceSeconds, whole("For how long, in seconds: at most thirty days.", FORCE_SECONDS_MAX));
 schema!(PersonName, name(PRINTABLE, "ann", "A person's identity or name: 1 to 128 printable characters."));
 schema!(
     Metadata,
@@ -230,6 +244,13 @@ mod tests {
         agree::<SnoozeSeconds>([0, 1, 86_400, 86_401].map(|n| json!(n)).into_iter().chain(others()));
         let states = State::ALL.map(|state| json!(state.as_str()));
         agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
+        agree::<BreakerName>(lengths().chain(others()));
+        agree::<PermitId>(lengths().chain(others()));
+        agree::<Note>(lengths().chain(others()));
+        agree::<CallOutcome>(["success", "failure", "ok"].map(|word| json!(word)).into_iter().chain(others()));
+        let forced = ["open", "closed", "disabled", "auto", "half_open"].map(|word| json!(word));
+        agree::<ForceTo>(forced.into_iter().chain(others()));
+        agree::<ForceSeconds>([0, 1, 2_592_000, 2_592_001, -1].map(|n| json!(n)).into_iter().chain(others()));
         agree::<Session>(["open", "busy", "closed", "dead"].map(|word| json!(word)).into_iter().chain(others()));
     }
 

@@ -50,6 +50,10 @@ fn counted_once() -> Metrics {
     metrics.dispatch_ended("ttl", second);
     metrics.error_reported("network", "medium");
     metrics.set_alert("agents_live", true);
+    metrics.set_breaker_state("livekit.look", "open");
+    metrics.set_breaker_degraded("livekit.look", true);
+    metrics.breaker_refused("livekit.look");
+    metrics.breaker_moved("livekit.look", "open");
     metrics
 }
 

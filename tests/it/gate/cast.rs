@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use greenroom::breaker::Rules;
 use greenroom::clock::Clock;
 use greenroom::dispatch::{
     Acquire, Acquired, Dispatches, NoticeKind, Place, RoomNotice, SessionState, Settings, TokenMint, Which,
@@ -73,6 +74,9 @@ fn settings() -> Settings {
         failure_hold: Duration::from_secs(1),
         slow_try_interval: Duration::from_secs(5),
         pause_part_min: 1.0,
+        // Here they are asked and told, and never open: what an open one does is tried in `life_breakers`.
+        breaker: Rules { failures_max: 0, failure_percent: 0, slow_percent: 0, ..Rules::default() },
+        room_failures_max: 0,
         ..Settings::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use greenroom::name::Name;
 use greenroom::provider::Look;
 use greenroom::store::keys::{PlaceKeys, Shard};
 
@@ -86,7 +87,8 @@ pub(super) fn nothing_is_left(redis: &mut Redis, look: &Look) -> Result<(), Stri
     if !listed(look).is_empty() {
         return Err(format!("all has ended, and the provider has {:?}", listed(look)));
     }
-    let kept = [Shard(0).shard(), Shard(0).events()];
+    let breakers = Shard(0).index_breakers(&Name::default_tenant());
+    let kept = [Shard(0).shard(), Shard(0).events(), breakers];
     for key in redis.strings(&["KEYS", "*"]).into_iter().filter(|key| !kept.contains(key)) {
         if redis.strings(&["TTL", &key]) == ["-1"] {
             return Err(format!("all has ended, and {key} stays for ever"));

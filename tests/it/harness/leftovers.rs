@@ -57,7 +57,10 @@ pub(crate) async fn left(rig: &Rig) -> Vec<String> {
     let is_failed = |text: &str| text.split(':').any(|part| failed.contains(part));
     for key in keys {
         let name = key.splitn(3, ':').nth(2).unwrap_or_default();
-        if ["gr:schema", "gr:leader"].contains(&key.as_str()) || ["shard", "events"].contains(&name) {
+        if ["gr:schema", "gr:leader"].contains(&key.as_str())
+            || ["shard", "events"].contains(&name)
+            || name.ends_with(":breakers")
+        {
             continue;
         }
         // How the rules stand is the house's own; what failed is remembered for a while.

@@ -24,7 +24,7 @@ pub(crate) const BELIEVED: Duration = Duration::from_millis(1200);
 /// How long a claim lasts.
 pub(crate) const CLAIM: Duration = Duration::from_secs(1);
 /// What differs from the shipped settings: times are a tenth or less of those, in about the same proportions.
-const SETTINGS: [(&str, &str); 22] = [
+const SETTINGS: [(&str, &str); 24] = [
     ("GREENROOM_API_KEY", KEY),
     ("GREENROOM_LOG_FORMAT", "text"),
     ("GREENROOM_SERVER_HTTP_REQUEST_TIMEOUT_MS", "5000"),
@@ -44,6 +44,8 @@ const SETTINGS: [(&str, &str); 22] = [
     ("GREENROOM_DISPATCH_FAILURE_HOLD_MS", "1000"),
     ("GREENROOM_DISPATCH_SLOW_TRY_INTERVAL_MS", "2000"),
     ("GREENROOM_DISPATCH_RECONCILE_INTERVAL_MS", "2000"),
+    ("GREENROOM_BREAKER_OPEN_MS", "1000"),
+    ("GREENROOM_BREAKER_OPEN_MS_MAX", "1000"),
     ("GREENROOM_LEADER_LEASE_MS", "1500"),
     ("GREENROOM_LEADER_RENEW_MS", "300"),
     ("GREENROOM_LEADER_SCAN_INTERVAL_MS", "50"),

@@ -38,6 +38,12 @@ const TAKES: &[&str] = &[
     "GET /v1/alerts/{rule}: read",
     "POST /v1/alerts/{rule}/snooze: admin",
     "DELETE /v1/alerts/{rule}/snooze: admin",
+    "GET /v1/breakers: worker,task,read",
+    "GET /v1/breakers/{breaker}: worker,task,read",
+    "POST /v1/breakers/{breaker}/permit: worker,task",
+    "POST /v1/breakers/{breaker}/report: worker,task",
+    "POST /v1/breakers/{breaker}/force: admin",
+    "POST /v1/breakers/{breaker}/reset: admin",
     "POST /v1/keys: admin",
     "GET /v1/keys: admin",
     "GET /v1/keys/{id}: admin",
@@ -103,7 +109,8 @@ fn path(template: &str, thing: &str) -> String {
         _ => "",
     };
     let path = template.replace("{id}", thing).replace("{room}", thing).replace("{agent}", "guide");
-    format!("{}{query}", path.replace("{rule}", "agents_live").replace("{name}", "nightly"))
+    let path = path.replace("{rule}", "agents_live").replace("{name}", "nightly").replace("{breaker}", "crm");
+    format!("{path}{query}")
 }
 
 /// A request that makes sense to the route.
@@ -113,6 +120,9 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         "/v1/dispatches" => Some(json!({"room": "lobby", "agent": "guide"})),
         "/v1/dispatches/{id}/ttl" => Some(json!({"ttl_seconds": 9})),
         "/v1/connect" => Some(json!({"room": "lobby"})),
+        "/v1/breakers/{breaker}/permit" => Some(json!({})),
+        "/v1/breakers/{breaker}/report" => Some(json!({"outcome": "success", "generation": 1, "permit": "p"})),
+        "/v1/breakers/{breaker}/force" => Some(json!({"state": "auto"})),
         "/v1/keys" => Some(json!({"name": "k", "scopes": ["read"]})),
         "/v1/locks/{name}/acquire" => Some(json!({"owner": "ann", "ttl_seconds": 30})),
         "/v1/locks/{name}/renew" => Some(json!({"owner": "ann", "token": 1, "ttl_seconds": 30})),
@@ -125,7 +135,7 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
     // A list takes its own filters only.
     let path = if method == "POST" {
         let path = template.replace("{id}", thing).replace("{agent}", "guide").replace("{name}", "nightly");
-        path.replace("{rule}", "agents_live")
+        path.replace("{rule}", "agents_live").replace("{breaker}", "crm")
     } else {
         path(template, thing)
     };
@@ -464,4 +474,21 @@ async fn an_idempotency_key_is_its_callers_alone() {
     assert_eq!((ask(&ann, "a").await, ask(&ann, "a").await), (201, 201), "sent again, answered alike");
     assert_eq!(ask(&ann, "another").await, 422);
     assert_eq!(ask(&bob, "another").await, 200, "what is his is not answered with hers");
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_breakers_only() {
+    let running = running().await;
+    let acme = key_of(&running, &["task", "read"], Some("acme")).await;
+    let other = key_of(&running, &["admin"], Some("other")).await;
+    let (permit, get) = ("/v1/breakers/{breaker}/permit", "/v1/breakers/{breaker}");
+    assert_eq!(send(&running, "POST", permit, "x", Some(&acme)).await.0, 200);
+    assert_eq!(send(&running, "GET", get, "x", Some(&acme)).await.0, 200);
+    for stranger in [other.as_str(), KEY] {
+        let (status, body) = send(&running, "GET", get, "x", Some(stranger)).await;
+        assert_eq!((status, &body["code"]), (404, &json!("breaker_not_found")));
+        let listed = send(&running, "GET", "/v1/breakers", "x", Some(stranger)).await;
+        assert_eq!(listed, (200, json!({"breakers": [], "next_cursor": null})));
+        assert_eq!(send(&running, "POST", "/v1/breakers/{breaker}/force", "x", Some(stranger)).await.0, 404);
+    }
 }

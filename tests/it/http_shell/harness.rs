@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use greenroom::access::{Access, Limits, Strangers};
 use greenroom::alert::Alerts;
+use greenroom::breaker::Breakers;
 use greenroom::config::Config;
 use greenroom::dispatch::{Dispatches, Settings, TokenMint};
 use greenroom::error_report::{ErrorReports, GroupBounds, Reporter};
@@ -87,6 +88,7 @@ pub(super) async fn start(setup: Setup) -> Running {
         reporter: Reporter::new(Arc::clone(&metrics)).0,
         alerts: Alerts::new(redis.store().await, RULES),
         texts: setup.texts,
+        breakers: Breakers::new(redis.store().await, Vec::new()),
         access: Access::new(redis.store().await, &KEY.into()),
         limits: Limits::new(redis.store().await, NonZeroU32::new(setup.rate_limit)),
         strangers: Strangers::new(NonZeroU32::new(setup.wrong_keys)),

@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod breakers;
 mod budget;
 mod connections;
 mod cors;

@@ -83,6 +83,8 @@ impl Default for Plan {
             ("GREENROOM_DISPATCH_CLAIM_MS", "1000"),
             ("GREENROOM_DISPATCH_FAILURE_HOLD_MS", "1000"),
             ("GREENROOM_DISPATCH_SLOW_TRY_INTERVAL_MS", "2000"),
+            ("GREENROOM_BREAKER_OPEN_MS", "300"),
+            ("GREENROOM_BREAKER_OPEN_MS_MAX", "300"),
             ("GREENROOM_LEADER_LEASE_MS", "1500"),
             ("GREENROOM_LEADER_RENEW_MS", "300"),
             ("GREENROOM_LEADER_SCAN_INTERVAL_MS", "50"),

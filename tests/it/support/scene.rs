@@ -313,6 +313,8 @@ impl Scene {
                 "events" => ("stream", -1),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "revoked_at"]).await == 1 => ("hash", 30 * 86_400),
                 "apikey" if self.run::<u8>(&["HEXISTS", &key, "expires_at"]).await == 1 => ("hash", 4_000 * 86_400),
+                "breaker" if self.is_held(&key).await => ("hash", -1),
+                "breaker" => ("hash", 30 * 86_400),
                 "lock" | "leader" => ("hash", 3_600 + 60),
                 "alert" | "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
@@ -322,10 +324,17 @@ impl Scene {
         }
     }
 
+    /// Whether somebody holds the breaker until it is let go.
+    async fn is_held(&self, key: &str) -> bool {
+        let held: Vec<u8> =
+            vec![self.run(&["HEXISTS", key, "forced"]).await, self.run(&["HEXISTS", key, "forced_until"]).await];
+        held == [1, 0]
+    }
+
     /// Checks that nothing but the house's own is left without an end.
     pub(crate) async fn check_nothing_left(&self) {
         for key in self.run::<Vec<String>>(&["KEYS", "*"]).await {
-            let own = ["shard", "leader", "schema", "events"].iter().any(|own| key.ends_with(own));
+            let own = ["shard", "leader", "schema", "events", "breakers"].iter().any(|own| key.ends_with(own));
             let ttl: i64 = self.run(&["TTL", &key]).await;
             assert!(own || ttl > 0, "{key} is left behind");
         }
