@@ -223,25 +223,7 @@ impl Act {
         if matches!(self, Self::KeyCreate | Self::KeyRevoke | Self::KeyForget) {
             return claimed;
         }
-        let errors = [Self::ReportErrorAndForget, Self::ForgetError, Self::ForgetErrors];
-        let alerts = [Self::CountAlerts, Self::JudgeAlerts, Self::ClearAlerts, Self::Snooze, Self::Wake];
-        if errors.contains(&self) {
-            for word in ["a", "b"] {
-                report(scene, word).await.expect("it is counted");
-            }
-        }
-        if self == Self::ForgetErrors {
-            let tenant = &scene.place.tenant;
-            let gone = scene.of_tenant().error(tenant, &occurrence(tenant, "a").id);
-            scene.run::<u8>(&["DEL", &gone]).await;
-        }
-        if self == Self::ClearAlerts {
-            judge(scene, "before", 30).await.expect("it is raised");
-        }
-        if self == Self::Wake {
-            scene.store.snooze_alert(Rule::AgentsLive, Some(CLAIM), "settings", None).await.expect("it is snoozed");
-        }
-        if self == Self::ReportError || errors.contains(&self) || alerts.contains(&self) {
+        if self.prepare_failures(scene).await {
             return claimed;
         }
         if self == Self::ReapStore {
@@ -315,6 +297,29 @@ impl Act {
             _ => {}
         }
         made
+    }
+
+    /// The same for what concerns failures and alerts, which need no dispatch; false where it is none of these.
+    async fn prepare_failures(self, scene: &Scene) -> bool {
+        let errors = [Self::ReportErrorAndForget, Self::ForgetError, Self::ForgetErrors];
+        let alerts = [Self::CountAlerts, Self::JudgeAlerts, Self::ClearAlerts, Self::Snooze, Self::Wake];
+        if errors.contains(&self) {
+            for word in ["a", "b"] {
+                report(scene, word).await.expect("it is counted");
+            }
+        }
+        if self == Self::ForgetErrors {
+            let tenant = &scene.place.tenant;
+            let gone = scene.of_tenant().error(tenant, &occurrence(tenant, "a").id);
+            scene.run::<u8>(&["DEL", &gone]).await;
+        }
+        if self == Self::ClearAlerts {
+            judge(scene, "before", 30).await.expect("it is raised");
+        }
+        if self == Self::Wake {
+            scene.store.snooze_alert(Rule::AgentsLive, Some(CLAIM), "settings", None).await.expect("it is snoozed");
+        }
+        self == Self::ReportError || errors.contains(&self) || alerts.contains(&self)
     }
 
     async fn act(self, scene: &Scene, record: &Record) -> Result<(), StoreError> {

@@ -23,12 +23,13 @@ async fn carry_out_lane(rig: &Arc<Rig>, history: &Arc<History>, steps: &[Step]) 
     for &step in steps {
         tokio::time::sleep(step.at.saturating_sub(history.now())).await;
         let from = history.now();
-        make(rig, history, step).await;
-        history.windows.add(Window { trouble: step.trouble, from, to: history.now() });
+        let since = make(rig, history, step).await.unwrap_or(from);
+        history.windows.add(Window { trouble: step.trouble, from, since, to: history.now() });
     }
 }
 
-async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
+/// Makes the trouble and mends it; tells from when on it was there, where that takes a while.
+async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Duration> {
     let wait = move || tokio::time::sleep(step.lasts);
     match step.trouble {
         Trouble::ReplicaKilled(n) => {
@@ -71,8 +72,13 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
             time_recovery(rig, history);
         }
         Trouble::RedisStopped => {
-            rig.redis.lock().await.pause(step.lasts).await;
+            let redis = rig.redis.lock().await;
+            redis.servers().iter().for_each(|server| server.signal("STOP"));
+            let since = history.now();
+            wait().await;
+            redis.servers().iter().for_each(|server| server.signal("CONT"));
             time_recovery(rig, history);
+            return Some(since);
         }
         Trouble::RedisFull => {
             rig.redis.lock().await.run::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
@@ -118,6 +124,7 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) {
             rig.door.set(Way::Open);
         }
     }
+    None
 }
 
 async fn stop(rig: &Rig, replica: usize, lasts: Duration) {

@@ -105,6 +105,8 @@ impl Event {
 pub(crate) struct Window {
     pub(crate) trouble: Trouble,
     pub(crate) from: Duration,
+    /// From when on it was there for sure: a busy machine takes its time to stop a process.
+    pub(crate) since: Duration,
     pub(crate) to: Duration,
 }
 

@@ -50,7 +50,7 @@ fn untrue(record: &Record, timeline: &Timeline, call: &Call) -> Option<Violation
             Trouble::ReplicaCutOff(replica) => replica == call.replica,
             trouble => trouble == Trouble::RedisStopped,
         };
-        concerns && call.invoked > window.from + margin && call.returned + margin < window.to
+        concerns && call.invoked > window.since + margin && call.returned + margin < window.to
     });
     if let Some(window) = without_redis {
         let what = format!("{status} within {window:?}");
