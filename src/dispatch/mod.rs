@@ -11,10 +11,11 @@
 //!
 //! Every arrow is one script under `lua/dispatch/`; whoever works outside Redis holds a claim, with
 //! a token that only grows and a deadline that is renewed while the work goes on. `service` answers
-//! callers, `admission` says whether one may be made, `maker` makes, `supervisor` looks after and ends; `reconciler` finds again what Redis has forgotten; `background` calls the supervisor for
+//! callers, `asking` those who want an agent, `admission` says whether one may be made, `maker` makes, `supervisor` looks after and ends; `reconciler` finds again what Redis has forgotten; `background` calls the supervisor for
 //! what is due.
 
 mod admission;
+mod asking;
 mod calls;
 mod failure;
 mod leaving;

@@ -1,7 +1,7 @@
 //! The service that the HTTP layer calls, and what its parts share.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::asking::Turn;
 use super::calls::ProviderBreakers;
 use super::settings::Settings;
-use super::supervisor::Outcome;
 use super::token::TokenMint;
 use super::waiting::Waiting;
 use super::{
-    Acquire, Acquired, Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange,
-    Which, failure, listing, room_of,
+    Dispatch, DispatchError, ListFilter, Page, Place, RoomNotice, SessionState, Step, TtlChange, Which, listing,
+    room_of,
 };
 use crate::breaker::Guard;
 use crate::error_report::{Class, Reporter};
@@ -24,11 +24,11 @@ use crate::idempotency::Once;
 use crate::name::Name;
 use crate::policy::RetryBudget;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{Due, Hints, Record, Refusal, Store, StoreError, Verdict};
-use crate::telemetry::{AcquireOutcome, Metrics};
+use crate::store::{Due, Hints, Refusal, Store, StoreError};
+use crate::telemetry::Metrics;
 
 /// The longest anyone waits for a hint before asking again: a lost hint costs no more.
-const POLL_MAX: Duration = Duration::from_secs(1);
+pub(super) const POLL_MAX: Duration = Duration::from_secs(1);
 /// How many of a shard's newest events `explain` looks through.
 const EXPLAIN_EVENTS_MAX: usize = 5000;
 
@@ -45,25 +45,15 @@ pub struct Core {
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
     pub(super) breakers: ProviderBreakers,
-    hints: Hints,
+    pub(super) hints: Hints,
     pub(super) admission: Admission,
     pub(super) retry_budget: RetryBudget,
-    waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
+    pub(super) waiting: Waiting<Result<(Turn, Arc<AtomicBool>), DispatchError>>,
     pub(super) metrics: Arc<Metrics>,
     /// Where failures are told besides the log, once that is known.
     reporter: OnceLock<Reporter>,
     /// Work at the provider: it outlives the request that asked for it, and shutdown waits for it.
-    work: TaskTracker,
-}
-
-/// Where a caller stands after a question.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
-enum Turn {
-    /// It has its answer.
-    Decided(Acquired),
-    /// Somebody else is at it: it asks again.
-    Again,
+    pub(super) work: TaskTracker,
 }
 
 /// What a change finds.
@@ -135,121 +125,6 @@ impl Dispatches {
     /// Tells failures there from now on; said again, it changes nothing.
     pub fn report_to(&self, reporter: Reporter) {
         let _ = self.reporter.set(reporter);
-    }
-
-    /// Returns the live dispatch of the place, or makes one.
-    pub async fn acquire(&self, request: Acquire) -> Result<Acquired, DispatchError> {
-        let answer = self.acquire_in_time(request).await;
-        self.metrics.dispatch_acquired(match &answer {
-            Ok(Acquired::Created(_)) => AcquireOutcome::Created,
-            Ok(Acquired::Reused(_)) => AcquireOutcome::Reused,
-            Ok(Acquired::Pending(_)) => AcquireOutcome::Pending,
-            Err(DispatchError::Draining | DispatchError::TooMany { .. }) => AcquireOutcome::Refused,
-            Err(_) => AcquireOutcome::Failed,
-        });
-        answer
-    }
-
-    async fn acquire_in_time(&self, request: Acquire) -> Result<Acquired, DispatchError> {
-        request.place.check()?;
-        let deadline = Instant::now() + request.patience;
-        let mut pending = None;
-        while pending.is_none() || Instant::now() < deadline {
-            let (verdict, record) = self.ask(&request).await?;
-            pending = Some(record.dispatch.clone());
-            let next = async {
-                if verdict == Verdict::Wait && request.once.is_some() {
-                    // Its answer is kept by a script that it calls itself.
-                    self.hints.wait(&Store::hint_name(&request.place), claim_left(&record)).await;
-                    Ok(Turn::Again)
-                } else if verdict == Verdict::Wait {
-                    self.wait_with_others(&request, &record).await
-                } else {
-                    self.follow(verdict, record).await
-                }
-            };
-            match tokio::time::timeout_at(deadline, next).await {
-                Ok(Ok(Turn::Decided(acquired))) => return Ok(acquired),
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(Turn::Again)) => {}
-                Err(_) => break,
-            }
-        }
-        pending.map(Acquired::Pending).ok_or_else(|| self.claim_lost())
-    }
-
-    async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
-        let (place, once) = (&request.place, request.once.as_ref());
-        let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, self.provider.name());
-        // A request that is to be done once has its answer kept, by the script that decides all.
-        if once.is_none()
-            && let Some(record) = self.store.reuse(place, &rules).await?
-        {
-            return Ok((Verdict::Reused, record));
-        }
-        rules.may_create = self.is_admitted(place);
-        if let Some(answer) = self.store.acquire(place, &request.metadata, &rules, once).await? {
-            return Ok(answer);
-        }
-        self.admit(place).await?;
-        rules.may_create = true;
-        let answer = self.store.acquire(place, &request.metadata, &rules, once).await?;
-        answer.ok_or_else(|| internal("a dispatch was refused that may be made"))
-    }
-
-    /// Does what the script's answer asks for.
-    async fn follow(&self, verdict: Verdict, record: Record) -> Result<Turn, DispatchError> {
-        let once = record.once.is_some();
-        match verdict {
-            Verdict::Created => Ok(Turn::Decided(Acquired::Created(record.dispatch))),
-            Verdict::Reused => Ok(Turn::Decided(Acquired::Reused(record.dispatch))),
-            Verdict::Failed => Err(failure::held(&record)),
-            Verdict::Wait => Ok(Turn::Again),
-            Verdict::Create | Verdict::Verify => match self.work_on(verdict, record).await {
-                // What was found is kept for repetitions when it is asked for again.
-                Ok(Acquired::Reused(_)) if once => Ok(Turn::Again),
-                Ok(acquired) => Ok(Turn::Decided(acquired)),
-                // The claim was lost: somebody else is at it.
-                Err(DispatchError::Timeout { .. }) => Ok(Turn::Again),
-                Err(error) => Err(error),
-            },
-        }
-    }
-
-    /// Waits until the place's claim is over, together with all others of this replica; then one asks
-    /// again for all. Where that makes a dispatch, one of them is told that it was made.
-    async fn wait_with_others(&self, request: &Acquire, record: &Record) -> Result<Turn, DispatchError> {
-        let name = Store::hint_name(&request.place);
-        let signal = self.hints.wait(&name, claim_left(record));
-        let (this, request) = (self.clone(), request.clone());
-        let question = move || async move {
-            let (verdict, record) = this.ask(&request).await?;
-            Ok((this.follow(verdict, record).await?, Arc::new(AtomicBool::new(false))))
-        };
-        let (turn, was_told) = self.waiting.join(&name, signal, question).await?;
-        Ok(match turn {
-            Turn::Decided(Acquired::Created(dispatch)) if was_told.swap(true, Ordering::SeqCst) => {
-                Turn::Decided(Acquired::Reused(dispatch))
-            }
-            turn => turn,
-        })
-    }
-
-    /// Makes or verifies, in a task of its own: a browser that hangs up stops nothing halfway.
-    async fn work_on(&self, verdict: Verdict, record: Record) -> Result<Acquired, DispatchError> {
-        let this = self.clone();
-        let work = self.work.spawn(async move {
-            if verdict == Verdict::Create {
-                return this.make(&record).await.map(Acquired::Created);
-            }
-            let wanted = this.store.new_id(&record.dispatch.place);
-            match this.check(&record, Some(wanted)).await? {
-                Outcome::Well(dispatch) => Ok(Acquired::Reused(dispatch)),
-                Outcome::Made(dispatch) => Ok(Acquired::Created(dispatch)),
-                Outcome::Ended => Err(this.claim_lost()),
-            }
-        });
-        work.await.unwrap_or_else(|error| Err(internal(&error.to_string())))
     }
 
     /// One dispatch of the tenant.
@@ -408,14 +283,8 @@ impl Dispatches {
     }
 }
 
-/// How long to wait for a hint that the claim is over: not beyond its end.
-fn claim_left(record: &Record) -> Duration {
-    let left_ms = record.claim_until_ms.unwrap_or_default().saturating_sub(record.now_ms).saturating_add(5);
-    POLL_MAX.min(Duration::from_millis(left_ms))
-}
-
 /// A defect.
-fn internal(detail: &str) -> DispatchError {
+pub(super) fn internal(detail: &str) -> DispatchError {
     DispatchError::Internal { detail: detail.to_owned() }
 }
 

@@ -29,11 +29,11 @@ static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
             r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[?(?:\b[0-9a-fA-F]{0,4}:){3,7}[0-9a-fA-F]{1,4}\b\]?(?::\d+)?|\[?::[0-9a-fA-F]{1,4}\b\]?(?::\d+)?",
         ),
         ("path", r"(?:/[\w.@%+~-]+){2,}/?|\b[A-Za-z]:\\[^\s:]+"),
+        ("id", r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{16,}\b"),
         (
             "duration",
             r"\b\d+(?:\.\d+)?\s?(?:ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|milliseconds?)\b",
         ),
-        ("id", r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{16,}\b"),
         ("number", r"[-+]?\b\d+(?:[.,]\d+)*\b"),
         ("word", r"[\w-]+"),
     ];
@@ -91,6 +91,10 @@ mod tests {
             ("room \"lobby\" has no agent 'guide'", "room <text> has no agent <text>"),
             ("can't reach it, won't try", "can't reach it, won't try"),
             ("user 0198c5d0-1234-7000-8000-0123456789ab is gone", "user <id> is gone"),
+            (
+                "user 21312034-3411-7000-8000-012345678900 and 2131203d-3411-7000-8000-012345678900",
+                "user <id> and <id>",
+            ),
             ("dispatch dsp_17_0198c5d0000070008000000000000000 not found", "dispatch <id> not found"),
             ("GET https://x.example/a?b=1 failed", "GET <url> failed"),
             ("open /var/lib/x/y.db: no such file", "open <path>: no such file"),

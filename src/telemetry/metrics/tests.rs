@@ -79,7 +79,7 @@ fn every_metric_is_documented() {
         })
         .collect();
     // What a label was never given to is not shown: `counted_once` must use all of them.
-    let code = concat!(include_str!("../metrics.rs"), include_str!("errors.rs"));
+    let code = concat!(include_str!("../metrics.rs"), include_str!("errors.rs"), include_str!("breakers.rs"));
     assert_eq!(have.len(), code.matches("own.register").count() + 6, "those of the process are six");
     have.sort();
     told.sort();
