@@ -1,3 +1,5 @@
+//! What the fields take and refuse.
+
 use serde_json::{Value, json};
 
 use super::*;
