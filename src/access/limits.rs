@@ -74,7 +74,7 @@ impl Limits {
             if tokio::time::timeout_at(give_up, borrowing).await.is_err() {
                 let now = Instant::now();
                 let mut callers = lock(&self.callers);
-                let purse = callers.entry(caller.id().clone()).or_insert_with(|| Purse::empty(now));
+                let purse = callers.entry(caller.id().clone()).or_default();
                 purse.count_alone(per_second, now);
             }
         }
@@ -83,8 +83,8 @@ impl Limits {
     fn step(&self, caller: &Caller, per_second: NonZeroU32) -> Step {
         let now = Instant::now();
         let mut callers = lock(&self.callers);
-        make_room(&mut callers, caller.id(), |purse| purse.until > now);
-        let purse = callers.entry(caller.id().clone()).or_insert_with(|| Purse::empty(now));
+        make_room(&mut callers, caller.id(), |purse| purse.until > Some(now));
+        let purse = callers.entry(caller.id().clone()).or_default();
         match purse.take(now) {
             Some(left) => {
                 if purse.runs_low(part(per_second) / 2) {
@@ -114,7 +114,7 @@ impl Limits {
             let asked = Instant::now();
             let answer = store.borrow_limit(&caller, per_second, part(per_second)).await;
             let mut callers = lock(&callers);
-            let purse = callers.entry(caller).or_insert_with(|| Purse::empty(asked));
+            let purse = callers.entry(caller).or_default();
             purse.borrowing = None;
             match answer {
                 Ok(loan) => purse.add(loan, asked),
@@ -146,11 +146,13 @@ enum Step {
     Wait(Borrowing),
 }
 
-/// What this replica has of a caller's quota.
+/// What this replica has of a caller's quota; at first nothing, and nothing is known.
+#[derive(Default)]
 struct Purse {
     /// The second that it is good for, by Redis's clock; none where the replica counts alone.
     second: Option<u64>,
-    until: Instant,
+    /// None until something was borrowed: who read the clock before another made the purse is not too fast.
+    until: Option<Instant>,
     here: u32,
     /// How many were not lent yet when it borrowed last.
     to_borrow: u32,
@@ -158,13 +160,13 @@ struct Purse {
 }
 
 impl Purse {
-    fn empty(now: Instant) -> Self {
-        Self { second: None, until: now, here: 0, to_borrow: 0, borrowing: None }
+    fn lasts(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
     }
 
     /// Takes one, and tells how many are left.
     fn take(&mut self, now: Instant) -> Option<u32> {
-        if now >= self.until {
+        if !self.lasts(now) {
             return None;
         }
         self.here = self.here.checked_sub(1)?;
@@ -173,7 +175,7 @@ impl Purse {
 
     /// Whether nothing is left in this second, here or in Redis.
     fn is_spent(&self, now: Instant) -> bool {
-        now < self.until && self.here == 0 && self.to_borrow == 0
+        self.lasts(now) && self.here == 0 && self.to_borrow == 0
     }
 
     fn runs_low(&self, low: u32) -> bool {
@@ -181,7 +183,7 @@ impl Purse {
     }
 
     fn add(&mut self, loan: Loan, asked: Instant) {
-        let until = asked + loan.ends_in;
+        let until = Some(asked + loan.ends_in);
         if self.second == Some(loan.second) {
             self.here += loan.lent;
             self.until = self.until.max(until);
@@ -193,8 +195,8 @@ impl Purse {
 
     /// Nothing can be borrowed: the caller may have its limit here. Once a second, however many find it out.
     fn count_alone(&mut self, per_second: NonZeroU32, now: Instant) {
-        if now >= self.until || (self.here == 0 && self.to_borrow > 0) {
-            (self.second, self.until) = (None, now + ALONE);
+        if !self.lasts(now) || (self.here == 0 && self.to_borrow > 0) {
+            (self.second, self.until) = (None, Some(now + ALONE));
             (self.here, self.to_borrow) = (per_second.get(), 0);
         }
     }
@@ -223,9 +225,16 @@ mod tests {
     }
 
     #[test]
+    fn who_read_the_clock_before_another_came_first_is_not_too_fast() {
+        let before = Instant::now();
+        let purse = Purse::default();
+        assert!(!purse.is_spent(before) && !purse.is_spent(Instant::now()), "it has to ask first");
+    }
+
+    #[test]
     fn what_was_borrowed_lapses_with_its_second_counted_from_the_question() {
         let asked = Instant::now();
-        let mut purse = Purse::empty(asked);
+        let mut purse = Purse::default();
         assert!(purse.take(asked).is_none() && !purse.is_spent(asked), "it has to ask first");
         purse.add(loan(7, 3, 7), asked);
         assert_eq!(purse.take(asked), Some(9));
@@ -242,7 +251,7 @@ mod tests {
     #[test]
     fn alone_a_replica_gives_the_limit_once_a_second_however_many_wait() {
         let now = Instant::now();
-        let mut purse = Purse::empty(now);
+        let mut purse = Purse::default();
         purse.count_alone(LIMIT, now);
         assert!(purse.take(now).is_some());
         purse.count_alone(LIMIT, now);

@@ -379,8 +379,8 @@ async fn a_reuse_is_one_script_call_whoever_asks_and_wrong_keys_cost_none() {
     for _ in 0..asked {
         assert_eq!(ask().await.status(), 200);
     }
-    // The key is looked up at most once in each second that this took.
-    let looks_max = began.elapsed().as_secs() + 2;
+    // In each second that this took the key is looked up once, and one question goes on to the whole script.
+    let looks_max = 2 * (began.elapsed().as_secs() + 2);
     let called = scripts_called(&running).await;
     assert!((asked..=asked + looks_max).contains(&called), "{called} for {asked}, at most {looks_max} looks");
 
