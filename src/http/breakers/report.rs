@@ -11,7 +11,7 @@ use super::view::BreakerState;
 use crate::breaker::Verdict;
 use crate::http::auth::By;
 use crate::http::extract::InPath;
-use crate::http::fields::{BreakerName, CallOutcome, Count, PermitId};
+use crate::http::fields::{BreakerName, CallOutcome, Count, FencingToken, PermitId};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
 use crate::http::problem::Problem;
@@ -24,11 +24,11 @@ use crate::http::state::App;
 pub(in crate::http) struct Request {
     outcome: CallOutcome,
     /// That of the permit.
-    generation: u64,
+    generation: FencingToken,
     /// That of the permit.
     permit: PermitId,
     /// How long the call took.
-    #[schema(value_type = Option<u32>)]
+    #[schema(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     duration_ms: Option<Count>,
 }
 
@@ -60,7 +60,7 @@ pub(in crate::http) async fn report(
 ) -> Result<Json<Answer>, Problem> {
     let once = key.once(&caller, "breaker_report", name.as_str());
     let took = request.duration_ms.map(|took| Duration::from_millis(took.0.into()));
-    let of = (request.generation, request.permit.0.as_str());
+    let of = (request.generation.0, request.permit.0.as_str());
     let ended = (request.outcome.0, took);
     let answer = app.breakers.report(caller.tenant(), &name, of, ended, once.as_ref()).await?;
     Ok(Json(Answer {
