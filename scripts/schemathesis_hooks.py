@@ -20,10 +20,11 @@ def filter_case(context, case):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    headers = case.headers or {}
+    if case.headers is None:
+        case.headers = {}
+    headers = case.headers
     if re.fullmatch(r"[!-~]{1,255}", str(headers.get("Idempotency-Key", ""))):
         headers["Idempotency-Key"] = str(uuid.uuid4())
     # Without one, who asks for a lock may wait half a minute.
     if re.fullmatch(r"0*[1-9][0-9]{0,5}", str(headers.get("X-Request-Timeout-Ms", "2000"))):
-        kwargs.setdefault("headers", {})["X-Request-Timeout-Ms"] = "2000"
         headers["X-Request-Timeout-Ms"] = "2000"
