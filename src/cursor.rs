@@ -17,6 +17,47 @@ pub(crate) fn decode(cursor: &str) -> Option<(u16, String)> {
     well_formed.then_some((shard.parse().ok()?, member.to_owned()))
 }
 
+/// The longest page of a list that goes through the shards.
+pub(crate) const LIMIT_MAX: u32 = 1000;
+
+/// A page of a list that goes through the shards: by shard, then by member.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The shard that it begins in.
+    pub(crate) first: u16,
+    after: Option<String>,
+    /// How many the page still takes.
+    pub(crate) left: u32,
+    /// Where the next page starts; none at the end.
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl Walk {
+    /// From where the page before ended; `None` where that is no cursor of ours.
+    pub(crate) fn begin(cursor: Option<&str>, limit: u32) -> Option<Self> {
+        let (first, after) = match cursor {
+            None => (0, None),
+            Some(cursor) => decode(cursor).map(|(shard, member)| (shard, Some(member)))?,
+        };
+        Some(Self { first, after, left: limit.clamp(1, LIMIT_MAX), next_cursor: None })
+    }
+
+    /// The member that the page before ended with, for the shard that it begins in.
+    pub(crate) fn after(&mut self) -> Option<String> {
+        self.after.take()
+    }
+
+    /// Counts what a shard had, also where the page leaves some of it out; true once the page is full.
+    pub(crate) fn is_full_with<T>(&mut self, shard: u16, found: &[(String, T)]) -> bool {
+        self.left = self.left.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let is_full = self.left == 0;
+        if is_full {
+            self.next_cursor = found.last().map(|(member, _)| encode(shard, member));
+        }
+        is_full
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

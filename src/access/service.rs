@@ -8,13 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::cache::{Cache, Found};
 use super::secret::{self, SecretHash};
 use super::{AccessError, ApiKey, Caller, CallerId, KeyPage, NewKey};
-use crate::cursor;
+use crate::cursor::Walk;
 use crate::id::KeyId;
 use crate::store::keys::Shard;
 use crate::store::{FoundKey, Refusal, Store, StoreError};
-
-/// The longest page.
-const LIMIT_MAX: u32 = 1000;
 
 /// API keys: made, listed and revoked by those who administer them.
 #[derive(Debug, Clone)]
@@ -51,26 +48,18 @@ impl Keys {
 
     /// A page of the keys that the caller may know of.
     pub async fn list(&self, by: &Caller, cursor: Option<&str>, limit: u32) -> Result<KeyPage, AccessError> {
-        let mut left = limit.clamp(1, LIMIT_MAX);
-        let (first, mut after) = match cursor {
-            None => (0, None),
-            Some(cursor) => {
-                let (shard, member) = cursor::decode(cursor).ok_or(AccessError::BadCursor)?;
-                (shard, Some(member))
-            }
-        };
-        let mut page = KeyPage { keys: Vec::new(), next_cursor: None };
-        for shard in first..self.store.shards() {
-            let found = self.store.page_of_keys(Shard(shard), by.bound_to(), after.take().as_deref(), left).await?;
-            left -= u32::try_from(found.len()).unwrap_or(left).min(left);
-            let last = found.last().map(|(member, _)| cursor::encode(shard, member));
-            page.keys.extend(found.into_iter().filter_map(|(_, key)| key));
-            if left == 0 {
-                page.next_cursor = last;
+        let mut walk = Walk::begin(cursor, limit).ok_or(AccessError::BadCursor)?;
+        let mut keys = Vec::new();
+        for shard in walk.first..self.store.shards() {
+            let (after, left) = (walk.after(), walk.left);
+            let found = self.store.page_of_keys(Shard(shard), by.bound_to(), after.as_deref(), left).await?;
+            let is_full = walk.is_full_with(shard, &found);
+            keys.extend(found.into_iter().filter_map(|(_, key)| key));
+            if is_full {
                 break;
             }
         }
-        Ok(page)
+        Ok(KeyPage { keys, next_cursor: walk.next_cursor })
     }
 }
 

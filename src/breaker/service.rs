@@ -5,14 +5,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Answer, Breaker, BreakerError, BreakerPage, Forced, Guard, Outcome, Rules, Run, Verdict};
-use crate::cursor;
+use crate::cursor::Walk;
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::store::keys::Shard;
 use crate::store::{Asked, Report, Store, Wanted};
 
-/// The longest page.
-const LIMIT_MAX: u32 = 1000;
 /// How many breakers a tenant may have in a shard.
 const OF_SHARD_MAX: u32 = 100;
 /// The most that a time of being open is shortened by, in thousandths.
@@ -57,26 +55,18 @@ impl Breakers {
 
     /// A page of the tenant's breakers: by shard, then by name.
     pub async fn list(&self, tenant: &Name, cursor: Option<&str>, limit: u32) -> Result<BreakerPage, BreakerError> {
-        let mut left = limit.clamp(1, LIMIT_MAX);
-        let (first, mut after) = match cursor {
-            None => (0, None),
-            Some(cursor) => {
-                let (shard, member) = cursor::decode(cursor).ok_or(BreakerError::BadCursor)?;
-                (shard, Some(member))
-            }
-        };
-        let mut page = BreakerPage { breakers: Vec::new(), next_cursor: None };
-        for shard in first..self.store.shards() {
-            let found = self.store.page_of_breakers(Shard(shard), tenant, after.take().as_deref(), left).await?;
-            left -= u32::try_from(found.len()).unwrap_or(left).min(left);
-            let last = found.last().map(|(member, _)| cursor::encode(shard, member));
-            page.breakers.extend(found.into_iter().filter_map(|(_, breaker)| breaker));
-            if left == 0 {
-                page.next_cursor = last;
+        let mut walk = Walk::begin(cursor, limit).ok_or(BreakerError::BadCursor)?;
+        let mut breakers = Vec::new();
+        for shard in walk.first..self.store.shards() {
+            let (after, left) = (walk.after(), walk.left);
+            let found = self.store.page_of_breakers(Shard(shard), tenant, after.as_deref(), left).await?;
+            let is_full = walk.is_full_with(shard, &found);
+            breakers.extend(found.into_iter().filter_map(|(_, breaker)| breaker));
+            if is_full {
                 break;
             }
         }
-        Ok(page)
+        Ok(BreakerPage { breakers, next_cursor: walk.next_cursor })
     }
 
     /// Asks for a call. The breaker is made where there is none; with rules, it has these from now on.

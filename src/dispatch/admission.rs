@@ -12,6 +12,7 @@ use tracing::field::Empty;
 
 use super::service::Core;
 use super::{AgentStatus, DispatchError, Dispatches, ListFilter, Place, State, listing};
+use crate::cursor;
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::store::{Record, Store, Taken};
@@ -138,7 +139,7 @@ impl Dispatches {
 /// Whether the agent drains, and how many dispatches of it there still are.
 pub async fn agent_status(store: &Store, tenant: &Name, agent: &Name) -> Result<AgentStatus, DispatchError> {
     let draining_since_ms = store.draining(tenant).await?.get(agent.as_str()).copied();
-    let mut filter = ListFilter { agent: Some(agent.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+    let mut filter = ListFilter { agent: Some(agent.clone()), limit: cursor::LIMIT_MAX, ..ListFilter::default() };
     let mut dispatches = 0;
     loop {
         let page = listing::list(store, tenant, &filter).await?;

@@ -19,6 +19,7 @@ use super::{
     room_of,
 };
 use crate::breaker::Guard;
+use crate::cursor;
 use crate::error_report::{Class, Reporter};
 use crate::idempotency::Once;
 use crate::name::Name;
@@ -178,7 +179,7 @@ impl Dispatches {
 
     /// Ends all dispatches of a room.
     pub async fn end_room(&self, tenant: &Name, room: &Name) -> Result<Vec<Dispatch>, DispatchError> {
-        let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+        let filter = ListFilter { room: Some(room.clone()), limit: cursor::LIMIT_MAX, ..ListFilter::default() };
         let page = self.list(tenant, filter).await?;
         let mut ended = Vec::with_capacity(page.dispatches.len());
         for dispatch in page.dispatches {
@@ -290,7 +291,7 @@ pub(super) fn internal(detail: &str) -> DispatchError {
 
 /// Why the room has, or has no, agent: the dispatches it has, and the steps that led here, oldest first.
 pub async fn explain(store: &Store, tenant: &Name, room: &Name) -> Result<(Vec<Dispatch>, Vec<Step>), DispatchError> {
-    let filter = ListFilter { room: Some(room.clone()), limit: listing::LIMIT_MAX, ..ListFilter::default() };
+    let filter = ListFilter { room: Some(room.clone()), limit: cursor::LIMIT_MAX, ..ListFilter::default() };
     let page = listing::list(store, tenant, &filter).await?;
     Ok((page.dispatches, store.steps(tenant, room, EXPLAIN_EVENTS_MAX).await?))
 }

@@ -60,21 +60,6 @@ pub(in crate::http) const HTTP_STATUS_MAX: u32 = 999;
 /// A day of seconds: who wants it quiet for longer raises the threshold.
 pub(in crate::http) const SNOOZE_SECONDS_MAX: u32 = 86_400;
 
-impl<'de> Deserialize<'de> for HttpStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let status = deserializer.deserialize_any(Whole { what: "status", min: 1, max: HTTP_STATUS_MAX.into() })?;
-        u16::try_from(status).map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for SnoozeSeconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds =
-            deserializer.deserialize_any(Whole { what: "seconds", min: 1, max: SNOOZE_SECONDS_MAX.into() })?;
-        u32::try_from(seconds).map(Self).map_err(de::Error::custom)
-    }
-}
-
 /// Ten years of seconds: longer than anybody plans.
 pub(in crate::http) const KEY_LIFE_SECONDS_MAX: u32 = 315_360_000;
 
@@ -104,6 +89,8 @@ whole_field!(TtlSeconds, "ttl_seconds", 1, TTL_SECONDS_MAX);
 whole_field!(LeaseSeconds, "ttl_seconds", 1, LEASE_SECONDS_MAX);
 whole_field!(WaitSeconds, "wait_seconds", 0, WAIT_SECONDS_MAX);
 whole_field!(FencingToken, "token", 1, TOKEN_MAX);
+whole_field!(HttpStatus, "status", 1, HTTP_STATUS_MAX);
+whole_field!(SnoozeSeconds, "seconds", 1, SNOOZE_SECONDS_MAX);
 whole_field!(KeyLifeSeconds, "expires_in_seconds", 1, KEY_LIFE_SECONDS_MAX);
 
 impl<'de> Deserialize<'de> for RateLimitPerSecond {
