@@ -185,10 +185,12 @@ async fn replicas(redis: &TestRedis, dir: &tempfile::TempDir) -> Vec<Replica> {
     futures_util::future::join_all(starting).await
 }
 
-/// Goes on until as many more grants were given.
+/// Goes on until as many more grants were given. Each has its own time: a holder in five keeps the lock for its whole
+/// lease.
 async fn until_more(history: &History, grants: usize, what: &str) {
-    let goal = history.granted() + grants;
-    eventually(what, async || (history.granted() >= goal).then_some(())).await;
+    for goal in history.granted() + 1..=history.granted() + grants {
+        eventually(what, async || (history.granted() >= goal).then_some(())).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
