@@ -20,6 +20,7 @@ pub mod name;
 pub mod policy;
 pub mod provider;
 pub mod redis_url;
+pub mod runner;
 pub mod scrub;
 pub mod store;
 pub mod telemetry;
