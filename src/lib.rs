@@ -24,3 +24,4 @@ pub mod runner;
 pub mod scrub;
 pub mod store;
 pub mod telemetry;
+pub mod worker;
