@@ -153,7 +153,9 @@ impl Runner {
         for (_, worker) in self.workers.iter().filter(|(id, _)| !wishes.contains_key(*id)) {
             worker.stop(Stop::Politely);
         }
-        wishes.into_values().for_each(|wish| self.grant(wish));
+        for wish in wishes.into_values() {
+            self.grant(wish);
+        }
         !self.unknown.is_empty()
     }
 
@@ -165,7 +167,7 @@ impl Runner {
         };
         match (action, instruction, assignment) {
             (Action::Assign, Some(number), Some(new)) => {
-                worker.give(number, within(INSTRUCTION_MAX), What::Assign(new))
+                worker.give(number, within(INSTRUCTION_MAX), What::Assign(new));
             }
             // A way to forget that is not known here is done by the surest that is.
             (Action::Reset, Some(number), _) => {
