@@ -48,6 +48,7 @@ mod store_model;
 mod store_notice;
 mod store_observe;
 mod store_once;
+mod store_pool;
 mod store_reap;
 mod store_report;
 mod support;
