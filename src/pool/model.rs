@@ -322,6 +322,9 @@ pub enum PoolError {
     /// There is no such worker, or it is gone.
     #[error("there is no such worker")]
     NoSuchWorker,
+    /// There is no such lease.
+    #[error("there is no such lease")]
+    NoSuchLease,
     /// There are as many pools as there may be.
     #[error("as many pools as there may be")]
     TooMany,

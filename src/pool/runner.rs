@@ -77,6 +77,27 @@ pub enum ObservedState {
     Gone,
 }
 
+impl ObservedState {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Busy => "busy",
+            Self::Resetting => "resetting",
+            Self::Stopping => "stopping",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Starting, Self::Ready, Self::Busy, Self::Resetting, Self::Stopping, Self::Gone]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
 /// What is to become of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -95,6 +116,17 @@ pub enum Action {
 }
 
 impl Action {
+    /// Its name on the wire: a restart is a kind of reset there.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Assign => "assign",
+            Self::Keep => "keep",
+            Self::Reset | Self::Restart => "reset",
+            Self::Stop => "stop",
+        }
+    }
+
     /// The action of that name.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match text {

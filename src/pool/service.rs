@@ -196,7 +196,7 @@ impl Pools {
     /// One lease.
     pub async fn lease_of(&self, tenant: &Name, id: LeaseId) -> Result<Lease, PoolError> {
         let lease = self.store.lease(id).await?;
-        lease.filter(|lease| lease.pool.tenant == *tenant).ok_or(PoolError::LeaseLost)
+        lease.filter(|lease| lease.pool.tenant == *tenant).ok_or(PoolError::NoSuchLease)
     }
 
     /// One worker; also one that is gone, for an hour.
@@ -233,6 +233,11 @@ impl Pools {
             StoreError::Refused(Refusal::NotFound) => PoolError::NoSuchWorker,
             error => error.into(),
         })
+    }
+
+    /// Names the store: another one where Redis came back empty.
+    pub async fn store_id(&self) -> Result<String, PoolError> {
+        Ok(self.store.create_schema().await?.store_id)
     }
 
     /// A runner tells what it runs, and hears what is to become of each worker: at once where that is another answer than

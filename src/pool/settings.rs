@@ -51,7 +51,7 @@ numbers! {
     /// After so many sessions a worker is replaced.
     sessions_max = 10, 1..=1_000_000;
     /// After so long a worker is replaced, a tenth sooner or less, so that not all go at once; in milliseconds.
-    age_ms = 3_600_000, 1_000..=2_592_000_000;
+    age_ms = 3_600_000, 1_000..=1_209_600_000;
     /// So many failed checks of its health in a row remove a worker.
     failures_max = 3, 1..=100;
     /// How often a worker's health is checked, in milliseconds.
@@ -61,7 +61,7 @@ numbers! {
     /// For so long after it grew a pool does not shrink, in milliseconds.
     cool_down_ms = 60_000, 0..=3_600_000;
     /// After so long without a session there are no workers at all, in milliseconds; 0: there always are.
-    zero_ms = 0, 0..=2_592_000_000;
+    zero_ms = 0, 0..=1_209_600_000;
 }
 
 /// What a worker goes through between two sessions.

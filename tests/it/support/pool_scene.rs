@@ -157,7 +157,7 @@ impl PoolScene {
     }
 
     pub(crate) async fn ask_as(&self, id: LeaseId, wish: &Wish) -> Result<LeaseAsked, StoreError> {
-        let lasts = wish.lease.unwrap_or(Duration::from_secs(60));
+        let lasts = wish.lease.unwrap_or(Duration::from_mins(1));
         self.scene.store.ask_for_worker(&self.pool, id, wish, lasts, None).await
     }
 
