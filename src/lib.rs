@@ -21,6 +21,7 @@ pub mod policy;
 pub mod pool;
 pub mod provider;
 pub mod redis_url;
+pub mod runner;
 pub mod scrub;
 pub mod store;
 pub mod telemetry;

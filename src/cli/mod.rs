@@ -23,7 +23,10 @@ mod doctor;
 mod explain;
 mod key;
 mod migrate;
+mod runner;
 mod serve;
+
+pub use runner::RunnerArgs;
 
 /// The exit code where the arguments or the settings cannot be used; clap's own, too.
 const EXIT_USAGE: u8 = 2;
@@ -61,6 +64,8 @@ pub enum Command {
     Breaker(BreakerArgs),
     /// Drain an agent before its deploy is taken down, or see how far that is
     Agent(AgentArgs),
+    /// Run workers of a pool on this machine
+    Runner(RunnerArgs),
 }
 
 /// The arguments of `greenroom agent`.
@@ -268,6 +273,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Explain(args) => explain::run(config, args).await,
         Command::Breaker(args) => breaker::run(config, args).await,
         Command::Agent(command) => agent::run(config, command).await,
+        Command::Runner(args) => runner::run(config, args).await,
     }
 }
 

@@ -1,0 +1,263 @@
+//! The loop of a runner: tells the server what there is, and does what the answer says.
+//!
+//! It is level-triggered: each call tells everything, and each answer says of every worker what is to be. So a call may
+//! be lost, repeated or abandoned, and nothing is missed. There are two kinds of call:
+//!
+//! - where something has changed here: answered at once (`wait_seconds` 0), and not abandoned, so that changes that
+//!   follow each other closely cannot keep every call from ending;
+//! - else a long poll, which is dropped as soon as something changes.
+//!
+//! What is stopped is stopped because an answer says so, never because there is none. An answer of another store than
+//! the one before decides nothing: everything is told to it first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::field::Empty;
+
+use super::Spec;
+use super::call::{Action, Answer, Caller, Mode, Report, Request, State, Trouble, Wish};
+use super::life::Stop;
+use super::worker::{Handle, What};
+use crate::policy::Retry;
+
+/// How long the server may hold a call back.
+const WAIT: Duration = Duration::from_secs(20);
+/// How long a worker has to become ready, or to do what it is told, where the server says nothing.
+const START_MAX: Duration = Duration::from_mins(1);
+const INSTRUCTION_MAX: Duration = Duration::from_secs(5);
+/// The longest that the server may give.
+const WITHIN_MAX: Duration = Duration::from_mins(10);
+/// The pause after a call without an answer, and after one that was refused: somebody has to mend something.
+const PASSING: Retry = up_to(2);
+const REFUSED: Retry = up_to(20);
+/// The pause after a long poll that nobody held back.
+const UNHELD: Duration = Duration::from_millis(200);
+/// So long a runner that drains waits for a server that does not answer, if none of its workers has a session.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How often the last call is tried.
+const LAST_CALLS: usize = 3;
+const ID_CHARS_MAX: usize = 128;
+
+const fn up_to(seconds: u64) -> Retry {
+    let pause = Duration::from_secs(seconds);
+    Retry { attempts: u32::MAX, pause, pause_max: pause, part_min: 0.1 }
+}
+
+/// A runner at work.
+pub(super) struct Runner {
+    spec: Arc<Spec>,
+    caller: Caller,
+    capacity: usize,
+    drain: Duration,
+    store: Option<String>,
+    revision: Option<String>,
+    workers: BTreeMap<String, Handle>,
+    /// Those that the server speaks of and that are not here.
+    unknown: BTreeMap<String, Report>,
+    /// Since when it drains, if it does.
+    draining: Option<Instant>,
+    answered: Instant,
+}
+
+impl Runner {
+    pub(super) fn new(spec: Arc<Spec>, caller: Caller, capacity: usize, drain: Duration) -> Self {
+        let (workers, unknown) = (BTreeMap::new(), BTreeMap::new());
+        let (store, revision, draining, answered) = (None, None, None, Instant::now());
+        Self { spec, caller, capacity, drain, store, revision, workers, unknown, draining, answered }
+    }
+
+    /// Runs until it was asked to stop (`asked` counts how often), and nothing is left.
+    pub(super) async fn run(mut self, mut asked: watch::Receiver<u32>) {
+        let (mut has_news, mut last_calls) = (true, 0);
+        while last_calls < LAST_CALLS {
+            let is_last = self.is_over();
+            let wait = if has_news || is_last { Duration::ZERO } else { WAIT };
+            let began = Instant::now();
+            let (outcome, gone) = self.call(wait, &mut asked).await;
+            self.heed(*asked.borrow_and_update());
+            last_calls += usize::from(is_last);
+            has_news = match outcome {
+                None => true,
+                Some(Ok(answer)) => {
+                    let was_held = wait.is_zero() || began.elapsed() > UNHELD;
+                    let has_news = self.apply(answer, &gone);
+                    last_calls += if is_last && !has_news { LAST_CALLS } else { 0 };
+                    if !was_held || !self.unknown.is_empty() {
+                        pause(UNHELD, &mut asked).await;
+                    }
+                    has_news
+                }
+                Some(Err(trouble)) => {
+                    pause(complaint(&trouble, is_last), &mut asked).await;
+                    true
+                }
+            };
+            self.see_the_drain_through();
+        }
+    }
+
+    /// One call, unless something changes first; with it those that it tells to be gone.
+    async fn call(
+        &self,
+        wait: Duration,
+        asked: &mut watch::Receiver<u32>,
+    ) -> (Option<Result<Answer, Trouble>>, Vec<String>) {
+        let workers: Vec<_> = self.workers.values().map(Handle::report).chain(self.unknown.values().cloned()).collect();
+        let gone = workers.iter().filter(|report| report.state == State::Gone).map(|report| report.id.clone()).collect();
+        let request = Request {
+            pool: self.spec.pool.as_str(),
+            boot: &self.spec.boot,
+            host: &self.spec.host,
+            driver: self.spec.driver.name(),
+            capacity: self.capacity,
+            draining: self.draining.is_some(),
+            wait_seconds: wait.as_secs(),
+            revision: self.revision.as_deref(),
+            store: self.store.as_deref(),
+            workers,
+        };
+        let outcome = tokio::select! {
+            biased;
+            answer = self.caller.sync(&request) => Some(answer),
+            Ok(()) = asked.changed() => None,
+            () = self.spec.changed.notified(), if !wait.is_zero() => None,
+            () = self.drain_decision() => None,
+        };
+        (outcome, gone)
+    }
+
+    /// Does what the answer says; whether there is more to tell at once.
+    fn apply(&mut self, answer: Answer, gone: &[String]) -> bool {
+        let is_new_store = self.store.as_ref().is_some_and(|store| *store != answer.store);
+        self.answered = Instant::now();
+        self.store = Some(answer.store);
+        if is_new_store {
+            tracing::warn!(line.kept = Empty, "the server has another store: it is told everything before it decides");
+            self.revision = None;
+            return true;
+        }
+        self.revision = Some(answer.revision);
+        if let Some(seconds) = answer.health_seconds {
+            self.spec.set_health(seconds);
+        }
+        for id in gone {
+            self.workers.remove(id);
+            self.unknown.remove(id);
+        }
+        let wishes: BTreeMap<String, Wish> = answer.workers.into_iter().map(|wish| (wish.id.clone(), wish)).collect();
+        for (_, worker) in self.workers.iter().filter(|(id, _)| !wishes.contains_key(*id)) {
+            worker.stop(Stop::Politely);
+        }
+        wishes.into_values().for_each(|wish| self.grant(wish));
+        !self.unknown.is_empty()
+    }
+
+    fn grant(&mut self, wish: Wish) {
+        let Wish { id, action, instruction, within_ms, assignment, reset } = wish;
+        let within = |default: Duration| within_ms.map_or(default, Duration::from_millis).min(WITHIN_MAX);
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return self.grant_absent(id, action, instruction, within(START_MAX));
+        };
+        match (action, instruction, assignment) {
+            (Action::Assign, Some(number), Some(new)) => worker.give(number, within(INSTRUCTION_MAX), What::Assign(new)),
+            // A way to forget that is not known here is done by the surest that is.
+            (Action::Reset, Some(number), _) => {
+                worker.give(number, within(INSTRUCTION_MAX), What::Reset(reset.unwrap_or(Mode::Restart)));
+            }
+            (Action::Stop, ..) => worker.stop(Stop::Politely),
+            _ => {}
+        }
+    }
+
+    /// What is wanted of a worker that is not here: to be started, else to be missed.
+    fn grant_absent(&mut self, id: String, action: Action, instruction: Option<u64>, within: Duration) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let live = self.workers.values().filter(|worker| !matches!(worker.state(), State::Stopping | State::Gone));
+        let why = match action {
+            Action::Unknown => return,
+            _ if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(is_plain) => {
+                tracing::warn!(line.notice = Empty, "the server speaks of a worker by an id that is none");
+                return;
+            }
+            Action::Run if self.draining.is_some() => "the runner drains",
+            Action::Run if live.count() >= self.capacity => "the runner is full",
+            Action::Run => {
+                let worker = Handle::start(self.spec.clone(), id.clone(), instruction, within);
+                self.workers.insert(id, worker);
+                return;
+            }
+            Action::Assign | Action::Keep | Action::Reset | Action::Stop => "the runner does not have it",
+        };
+        let report = Report { detail: Some(why.to_owned()), ..Report::new(id.clone(), State::Gone) };
+        self.unknown.insert(id, report);
+    }
+
+    /// Goes by how often it was asked to stop.
+    fn heed(&mut self, times: u32) {
+        if times > 0 && self.draining.is_none() {
+            tracing::info!(line.kept = Empty, "draining: sessions may end, nothing is started");
+            self.draining = Some(Instant::now());
+            self.answered = Instant::now();
+        }
+        if times > 1 {
+            self.stop_all(Stop::Now);
+        }
+    }
+
+    fn stop_all(&self, how: Stop) {
+        self.workers.values().for_each(|worker| worker.stop(how));
+    }
+
+    /// Whether nothing is left to do but to say so.
+    fn is_over(&self) -> bool {
+        self.draining.is_some() && self.workers.values().all(|worker| worker.state() == State::Gone)
+    }
+
+    /// Until when a drain goes by what the server says.
+    fn drain_ends(&self) -> Option<Instant> {
+        let has_session = |worker: &Handle| matches!(worker.state(), State::Busy | State::Resetting);
+        let end = self.draining? + self.drain;
+        let idle_end = self.answered + SILENCE_MAX;
+        Some(if self.workers.values().any(has_session) { end } else { end.min(idle_end) })
+    }
+
+    fn see_the_drain_through(&self) {
+        if self.drain_ends().is_some_and(|end| end <= Instant::now()) {
+            self.stop_all(Stop::Politely);
+        }
+    }
+
+    /// Ends when the drain does, if that is still to come.
+    async fn drain_decision(&self) {
+        match self.drain_ends() {
+            Some(end) if end > Instant::now() => sleep_until(end).await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits, unless it is asked to stop.
+async fn pause(pause: Duration, asked: &mut watch::Receiver<u32>) {
+    tokio::select! {
+        () = sleep(pause) => {}
+        Ok(()) = asked.changed() => asked.mark_changed(),
+    }
+}
+
+/// Says what is wrong; how long to wait before the next call.
+fn complaint(trouble: &Trouble, is_last: bool) -> Duration {
+    match trouble {
+        Trouble::Passing(why) => {
+            tracing::warn!(line.notice = Empty, why, "the server does not answer: everything stays as it is");
+        }
+        Trouble::Refused(why) => {
+            tracing::error!(line.notice = Empty, why, "the server refuses this runner: everything stays as it is");
+        }
+    }
+    let pause = if is_last || matches!(trouble, Trouble::Passing(_)) { PASSING } else { REFUSED };
+    pause.drawn(0)
+}
