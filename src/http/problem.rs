@@ -22,7 +22,6 @@ use crate::breaker::BreakerError;
 use crate::dispatch::DispatchError;
 use crate::error_report::ReportError;
 use crate::lock::LockError;
-use crate::pool::PoolError;
 use crate::provider::ProviderError;
 
 /// How long a caller waits before it repeats what the store or a deadline refused.
@@ -243,26 +242,6 @@ impl From<BreakerError> for Problem {
             BreakerError::KeyReused => DispatchError::KeyReused.into(),
             BreakerError::StoreUnavailable { detail } => DispatchError::StoreUnavailable { detail }.into(),
             BreakerError::Internal { detail } => Self::internal(detail),
-        }
-    }
-}
-
-impl From<PoolError> for Problem {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::NotFound => Self::new(Code::PoolNotFound, "there is no pool of that name"),
-            PoolError::NoSuchWorker => Self::new(Code::WorkerNotFound, "there is no worker of that id"),
-            PoolError::NoSuchLease => Self::new(Code::LeaseNotFound, "there is no lease of that id"),
-            PoolError::TooMany => Self::new(Code::TooManyPools, "there are as many pools as there may be"),
-            PoolError::NoReadyWorker => Self::new(Code::NoReadyWorker, "no worker was ready within the wait"),
-            PoolError::LineFull => Self::new(Code::LineFull, "as many sessions wait for the pool as may"),
-            PoolError::WorkerBusy => Self::new(Code::WorkerBusy, "the worker of this session serves another one"),
-            PoolError::Draining => Self::new(Code::PoolDraining, "the pool is drained"),
-            PoolError::LeaseLost => Self::new(Code::LeaseLost, "the lease is over, or is not held by this token"),
-            PoolError::BadCursor => DispatchError::BadCursor.into(),
-            PoolError::KeyReused => DispatchError::KeyReused.into(),
-            PoolError::UnderWay => DispatchError::UnderWay.into(),
-            PoolError::Store(error) => DispatchError::from(error).into(),
         }
     }
 }

@@ -40,10 +40,12 @@ impl Code {
             | Self::WorkerBusy
             | Self::PoolDraining
             | Self::LivekitNotConfigured => Category::Conflict,
-            Self::RateLimited | Self::TooManyDispatches | Self::TooManyBreakers | Self::TooManyPools => {
-                Category::RateLimit
-            }
-            Self::NoReadyWorker | Self::LineFull => Category::Resource,
+            Self::RateLimited
+            | Self::TooManyDispatches
+            | Self::TooManyBreakers
+            | Self::TooManyPools
+            | Self::NoReadyWorker
+            | Self::LineFull => Category::RateLimit,
             Self::ProviderRejected | Self::ProviderUnavailable | Self::StoreUnavailable => Category::Dependency,
             Self::Timeout => Category::Timeout,
             Self::Internal => Category::Internal,

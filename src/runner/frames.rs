@@ -298,8 +298,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_message_is_garbage_and_what_is_cut_off_a_broken_pipe() {
-        for garbage in ["", "null", "[]", "{}", "{\"type\":\"assigned\"}", "{\"type\":\"ready\"", "\u{1}"]
-        {
+        for garbage in ["", "null", "[]", "{}", "{\"type\":\"assigned\"}", "{\"type\":\"ready\"", "\u{1}"] {
             let read = read_all(&frame(garbage.as_bytes())).await;
             assert!(matches!(read, Err(FrameError::Garbage)), "{garbage}: {read:?}");
         }

@@ -41,7 +41,9 @@ impl Worker {
             return Ok(Err(problem));
         }
 
-        let Ok(has) = life.running().belongings().await else { return Ok(Err("what it has cannot be seen".to_owned())) };
+        let Ok(has) = life.running().belongings().await else {
+            return Ok(Err("what it has cannot be seen".to_owned()));
+        };
         let Some(served) = &life.served else { return Ok(Ok(())) };
         let session = Session { canary: &served.canary, environment: &served.environment };
         let left = has.left_since(&served.before, &session);

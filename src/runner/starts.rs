@@ -12,12 +12,8 @@ use crate::policy::Retry;
 const STARTS_MAX: usize = 2;
 
 /// The pause after failures in a row.
-const PAUSE: Retry = Retry {
-    attempts: u32::MAX,
-    pause: Duration::from_millis(500),
-    pause_max: Duration::from_secs(30),
-    part_min: 0.5,
-};
+const PAUSE: Retry =
+    Retry { attempts: u32::MAX, pause: Duration::from_millis(500), pause_max: Duration::from_secs(30), part_min: 0.5 };
 
 /// The gate that every start goes through.
 #[derive(Debug)]

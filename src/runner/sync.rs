@@ -107,7 +107,8 @@ impl Runner {
         asked: &mut watch::Receiver<u32>,
     ) -> (Option<Result<Answer, Trouble>>, Vec<String>) {
         let workers: Vec<_> = self.workers.values().map(Handle::report).chain(self.unknown.values().cloned()).collect();
-        let gone = workers.iter().filter(|report| report.state == State::Gone).map(|report| report.id.clone()).collect();
+        let gone =
+            workers.iter().filter(|report| report.state == State::Gone).map(|report| report.id.clone()).collect();
         let request = Request {
             pool: self.spec.pool.as_str(),
             boot: &self.spec.boot,
@@ -163,7 +164,9 @@ impl Runner {
             return self.grant_absent(id, action, instruction, within(START_MAX));
         };
         match (action, instruction, assignment) {
-            (Action::Assign, Some(number), Some(new)) => worker.give(number, within(INSTRUCTION_MAX), What::Assign(new)),
+            (Action::Assign, Some(number), Some(new)) => {
+                worker.give(number, within(INSTRUCTION_MAX), What::Assign(new))
+            }
             // A way to forget that is not known here is done by the surest that is.
             (Action::Reset, Some(number), _) => {
                 worker.give(number, within(INSTRUCTION_MAX), What::Reset(reset.unwrap_or(Mode::Restart)));

@@ -201,7 +201,8 @@ impl Worker {
         }
         loop {
             if let FromWorker::Ready { endpoint } = life.heard(&mut self.stop, until).await? {
-                let is_good = |text: &String| text.len() <= ENDPOINT_BYTES_MAX && text.chars().all(|c| c.is_ascii_graphic());
+                let is_good =
+                    |text: &String| text.len() <= ENDPOINT_BYTES_MAX && text.chars().all(|c| c.is_ascii_graphic());
                 return Ok(endpoint.filter(is_good));
             }
         }
@@ -274,7 +275,11 @@ impl Worker {
             }),
             Err(end) => {
                 self.tell(|report| ended(report, Some(number), Err("it did not take the session in time")));
-                return Err(if end == End::Late { End::Died("did not take a session in time".to_owned()) } else { end });
+                return Err(if end == End::Late {
+                    End::Died("did not take a session in time".to_owned())
+                } else {
+                    end
+                });
             }
         }
         Ok(())
