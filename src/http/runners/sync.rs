@@ -12,7 +12,7 @@ use crate::http::auth::By;
 use crate::http::budget::Until;
 use crate::http::extract::{InPath, JsonBody};
 use crate::http::fields::{
-    Capacity, Count, DriverName, FencingToken, Label, ObservedName, PoolNameText, RunnerName, SessionName, WaitSeconds,
+    Capacity, Count, DriverName, Label, ObservedName, PoolNameText, RunnerName, SessionName, WaitSeconds,
 };
 use crate::http::openapi::refusals::refusals;
 use crate::http::pools::pool_of;
@@ -25,6 +25,8 @@ use crate::pool::{Action, Instruction, Observed, Runner, Synced};
 const WORKERS_MAX: usize = 200;
 /// The longest address of a worker, and the longest word on why something failed.
 const TEXT_CHARS_MAX: usize = 1_000;
+/// The largest number that JSON's readers keep exactly.
+const NUMBER_MAX: u64 = 9_007_199_254_740_991;
 
 /// What a runner has.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -62,7 +64,8 @@ struct ReportedWorker {
     id: String,
     state: ObservedName,
     /// The last instruction that ended.
-    instruction: Option<FencingToken>,
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
+    instruction: Option<u64>,
     /// Whether that was done; what is not done has failed.
     #[serde(default)]
     done: bool,
@@ -109,7 +112,7 @@ pub(in crate::http) struct Answer {
     /// How often the runner is to be heard, in seconds.
     heartbeat_seconds: u64,
     /// How often its workers' health is to be checked, in seconds.
-    health_seconds: f64,
+    health_seconds: u64,
     /// One for each worker that it has or is to have. A worker that is not here is to be stopped.
     workers: Vec<InstructionView>,
 }
@@ -203,7 +206,8 @@ impl TryFrom<ReportedWorker> for Observed {
         if !is_short(&worker.endpoint) || !is_short(&worker.detail) {
             return Err(bad("workers: endpoint and detail must have at most 1,000 characters"));
         }
-        if [worker.memory_bytes, worker.requests, worker.errors].iter().flatten().any(|n| *n > 9_007_199_254_740_991) {
+        let numbers = [worker.instruction, worker.memory_bytes, worker.requests, worker.errors];
+        if numbers.into_iter().flatten().any(|number| number > NUMBER_MAX) {
             return Err(bad("workers: a number is too large"));
         }
         if let Some(detail) = worker.detail.filter(|_| !worker.done) {
@@ -212,7 +216,7 @@ impl TryFrom<ReportedWorker> for Observed {
         Ok(Self {
             id: id.to_string(),
             state: worker.state.0,
-            instruction: worker.instruction.map(|token| token.0),
+            instruction: worker.instruction,
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
             session: worker.session.map(|session| session.0.encoded().into_owned()),
@@ -232,7 +236,7 @@ impl Answer {
             store,
             revision: synced.revision,
             heartbeat_seconds: synced.heartbeat_ms.div_ceil(1_000),
-            health_seconds: f64::from(synced.health_ms) / 1_000.0,
+            health_seconds: u64::from(synced.health_ms).div_ceil(1_000),
             workers: synced.instructions.into_iter().map(InstructionView::from).collect(),
         }
     }
