@@ -1,6 +1,9 @@
 -- What the scripts of dispatches decide by; prepended after `shared.lua`. Nothing here writes to Redis,
 -- save the set of people, which is made what was seen.
 
+-- What was seen is told at once. Told so much later, it counts no more.
+local OVERDUE_MS = 5000
+
 -- Whether the last report of an agent still counts. After a break it counts until the grace that the next
 -- scan gives is over.
 local function is_believed(k, d, now, believed_ms)

@@ -209,6 +209,7 @@ impl Scene {
     pub(crate) async fn observe(&self, claimed: &Record, look: &Look) -> Result<(Judgement, Record), StoreError> {
         let seen = Observation {
             looked_at_ms: claimed.now_ms,
+            took: Duration::ZERO,
             room_exists: look.room,
             agent_here: look.agent,
             job_listed: look.job,
