@@ -324,6 +324,7 @@ fn domain_settings(config: &Config) -> Settings {
     Settings {
         breaker: breaker_rules(config),
         room_failures_max: config.breaker.room_failures_max,
+        breaker_jitter_max: Settings::default().breaker_jitter_max,
         public_url: config.server.public_url(),
         ttl_seconds: dispatch.ttl_seconds,
         cleanup_interval: dispatch.cleanup_interval(),

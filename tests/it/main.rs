@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod alerts;
+mod binary_alerts;
+mod binary_breakers;
 mod binary_canary;
 mod binary_commands;
 mod binary_connections;

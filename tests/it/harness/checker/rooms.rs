@@ -26,6 +26,15 @@ pub(super) fn violations(record: &Record, timeline: &Timeline) -> Vec<Violation>
     found.extend(two_at_work(record, timeline));
     found.extend(ended_with_people(record, timeline));
     found.extend(replaced_without_need(record, timeline));
+    if !record.unwell.is_empty() {
+        found.push(Violation {
+            promise: "once all is well, every lock is to be had, and every breaker closes",
+            room: String::new(),
+            from: record.mended,
+            to: record.emptied,
+            what: record.unwell.join("; "),
+        });
+    }
     if !record.left.is_empty() {
         found.push(Violation {
             promise: "once everybody has left, nothing stays at the provider or in Redis",
