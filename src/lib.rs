@@ -25,3 +25,4 @@ pub mod runner;
 pub mod scrub;
 pub mod store;
 pub mod telemetry;
+pub mod worker;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CliError;
 use crate::config::Config;
@@ -68,6 +68,7 @@ pub(super) async fn run(config: Config, args: RunnerArgs) -> Result<(), CliError
         }
         None => config.server.api_key,
     };
+    let api_key = api_key.filter(|key| !key.expose_secret().is_empty());
     let options = runner::Options {
         server: args.server,
         api_key: api_key.ok_or_else(|| anyhow!("no API key: set GREENROOM_API_KEY, or give --api-key-file"))?,

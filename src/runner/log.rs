@@ -14,18 +14,20 @@ const MASK: &str = "<secret>";
 
 /// What a worker's log says nothing of.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Secrets(Arc<Mutex<Vec<SecretString>>>);
+pub(super) struct Secrets(Arc<Mutex<[Vec<SecretString>; 2]>>);
 
 impl Secrets {
-    /// These, in place of those before.
+    /// These, and still those before: lines of the last session may be on their way.
     pub(super) fn set(&self, secrets: impl IntoIterator<Item = SecretString>) {
         let kept = secrets.into_iter().filter(|secret| secret.expose_secret().len() >= SECRET_BYTES_MIN);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
+        let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        both.swap(0, 1);
+        both[0] = kept.collect();
     }
 
     fn masked(&self, line: &[u8]) -> String {
         let mut text = String::from_utf8_lossy(line).into_owned();
-        for secret in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for secret in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten() {
             // A value of several lines comes in several lines.
             for part in secret.expose_secret().lines().filter(|part| part.len() >= SECRET_BYTES_MIN) {
                 if text.contains(part) {
@@ -73,7 +75,9 @@ mod tests {
         secrets.set(["sk-12345", "of\nseveral lines", "abc"].map(SecretString::from));
         let told = secrets.masked(b"key sk-12345, abc, several lines \xff");
         assert_eq!(told, "key <secret>, abc, <secret> \u{fffd}");
+        secrets.set(["another"].map(SecretString::from));
+        assert_eq!(secrets.masked(b"key sk-12345 another"), "key <secret> <secret>");
         secrets.set([]);
-        assert_eq!(secrets.masked(b"key sk-12345"), "key sk-12345");
+        assert_eq!(secrets.masked(b"key sk-12345 another"), "key sk-12345 <secret>");
     }
 }

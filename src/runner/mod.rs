@@ -108,6 +108,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let place = place::Place::take(&options.work_dir, name)?;
     let driver = drivers::Driver::process(name.to_owned(), options.command, options.passed).context("the driver")?;
     let swept = driver.sweep().await;
+    place.clear()?;
     let pool = options.pool.as_str();
     tracing::info!(line.kept = Empty, runner = name, pool, capacity = options.capacity, swept, "a runner begins");
     let spec = Spec {

@@ -18,7 +18,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes the place of a runner below `work_dir`, and clears away what an earlier one has left.
+    /// Takes the place of a runner below `work_dir`.
     pub(super) fn take(work_dir: &Path, runner: &str) -> anyhow::Result<Self> {
         let own = work_dir.join(runner);
         made(work_dir).and_then(|()| made(&own)).with_context(|| format!("the directory {}", own.display()))?;
@@ -29,14 +29,18 @@ impl Place {
             Err(fs::TryLockError::Error(error)) => return Err(error).context("the lock of the directory"),
         }
         let workers = std::path::absolute(own.join("workers"))?;
-        match fs::remove_dir_all(&workers) {
+        Ok(Self { workers, _lock: lock })
+    }
+
+    /// Clears away what an earlier runner has left, whose processes are gone.
+    pub(super) fn clear(&self) -> anyhow::Result<()> {
+        match fs::remove_dir_all(&self.workers) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).context("what an earlier runner left");
             }
             _ => {}
         }
-        DirBuilder::new().mode(MODE).create(&workers).context("the directory of the workers")?;
-        Ok(Self { workers, _lock: lock })
+        DirBuilder::new().mode(MODE).create(&self.workers).context("the directory of the workers")
     }
 
     /// A new, empty directory for the so-and-so-many-th life of a worker.
@@ -65,6 +69,7 @@ mod tests {
     fn a_place_has_one_runner_and_is_clean() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::take(dir.path(), "a").unwrap();
+        place.clear().unwrap();
         let own = place.make("wrk_0_a", 1).unwrap();
         fs::write(own.join("left"), "x").unwrap();
         assert!(place.make("wrk_0_a", 1).is_err(), "a directory is nobody else's");
@@ -73,6 +78,7 @@ mod tests {
         assert!(Place::take(dir.path(), "b").is_ok(), "another name is another place");
         drop(place);
         let place = Place::take(dir.path(), "a").unwrap();
+        place.clear().unwrap();
         assert!(!own.exists());
         let made = place.make("wrk_0_a", 1).unwrap();
         assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, MODE);

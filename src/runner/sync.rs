@@ -123,10 +123,10 @@ impl Runner {
         };
         let outcome = tokio::select! {
             biased;
-            answer = self.caller.sync(&request) => Some(answer),
             Ok(()) = asked.changed() => None,
             () = self.spec.changed.notified(), if !wait.is_zero() => None,
             () = self.drain_decision() => None,
+            answer = self.caller.sync(&request) => Some(answer),
         };
         (outcome, gone)
     }

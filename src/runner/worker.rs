@@ -290,7 +290,6 @@ impl Worker {
         match self.prove(life, until).await {
             Ok(Ok(())) => {
                 life.served = None;
-                life.hide([]);
                 self.tell(|report| {
                     (report.state, report.lease, report.session) = (State::Ready, None, None);
                     ended(report, Some(number), Ok(()));

@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that the library calls
+    def do_POST(self) -> None:
         """Keep what is said."""
         length = min(int(self.headers.get("content-length") or 0), BODY_BYTES_MAX)
         text = str(json.loads(self.rfile.read(length))["text"])
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         worker.count()
         self.answer(HTTPStatus.OK, {"session": session.id, "kept_by": list(ITEMS)})
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Tell what is known."""
         url = urlsplit(self.path)
         if url.path == "/pid":

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::Launch;
-use super::tree::{self, Belongings, Leader};
+use super::tree::{self, Belongings, Label, Leader};
 
 /// The variable that tells a worker which one it is.
 const WORKER: &str = "GREENROOM_WORKER";
@@ -73,7 +73,7 @@ impl Processes {
         self.orders.try_send(Order { command, answer }).map_err(|_| gone())?;
         let mut child = started.await.map_err(|_| gone())??;
         let leader = Leader::of(child.id().ok_or_else(gone)?);
-        let label = Arc::from(format!("{WORKER}={worker}").into_bytes());
+        let label = Arc::new(Label::new(&[(WORKER, worker), (RUNNER, &self.label)]));
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { return Err(gone()) };
         let members = Members { leader, label, dir: dir.to_owned() };
@@ -81,7 +81,7 @@ impl Processes {
     }
 
     pub(super) async fn sweep(&self) -> usize {
-        let label = format!("{RUNNER}={}", self.label).into_bytes();
+        let label = Label::new(&[(RUNNER, &self.label)]);
         let swept = spawn_blocking(move || tree::kill_all(None, &label)).await;
         swept.map_err(io::Error::other).flatten().unwrap_or_else(|error| {
             tracing::warn!(%error, "what an earlier runner left could not be ended");
@@ -107,7 +107,7 @@ pub(in crate::runner) struct Running {
 #[derive(Debug, Clone)]
 struct Members {
     leader: Leader,
-    label: Arc<[u8]>,
+    label: Arc<Label>,
     dir: PathBuf,
 }
 

@@ -35,6 +35,21 @@ struct Process {
     group: u32,
 }
 
+/// Variables that a process is known by, as they stand in its environment: all of them are there.
+#[derive(Debug)]
+pub(super) struct Label(Vec<String>);
+
+impl Label {
+    /// Of names and values.
+    pub(super) fn new(variables: &[(&str, &str)]) -> Self {
+        Self(variables.iter().map(|(name, value)| format!("{name}={value}")).collect())
+    }
+
+    fn is_on(&self, environ: &[u8]) -> bool {
+        self.0.iter().all(|wanted| environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+    }
+}
+
 /// A worker's first process, which has its number to itself only until it was collected.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leader {
@@ -74,7 +89,7 @@ pub(in crate::runner) struct Session<'a> {
 
 impl Belongings {
     /// What the worker has now. Fails where it cannot be known.
-    pub(super) fn of(leader: Leader, label: &[u8], dir: &Path) -> io::Result<Self> {
+    pub(super) fn of(leader: Leader, label: &Label, dir: &Path) -> io::Result<Self> {
         let members = members(Some(leader), label)?;
         let processes = members.into_iter().map(|process| (process, environ(process.pid))).collect();
         let mut files = BTreeMap::new();
@@ -138,7 +153,7 @@ fn add_files(dir: &Path, files: &mut BTreeMap<PathBuf, Stamp>) -> io::Result<()>
 }
 
 /// The memory of the worker's processes. What they share is counted once where the system says so.
-pub(super) fn memory_bytes(leader: Leader, label: &[u8]) -> io::Result<u64> {
+pub(super) fn memory_bytes(leader: Leader, label: &Label) -> io::Result<u64> {
     Ok(members(Some(leader), label)?.into_iter().map(|process| memory_of(process.pid)).sum())
 }
 
@@ -154,7 +169,7 @@ fn memory_of(pid: u32) -> u64 {
 
 /// Kills all that belongs to the worker, or without a leader all that has the label, until nothing of it is there;
 /// how many that were. Fails where some do not go.
-pub(super) fn kill_all(leader: Option<Leader>, label: &[u8]) -> io::Result<usize> {
+pub(super) fn kill_all(leader: Option<Leader>, label: &Label) -> io::Result<usize> {
     let began = Instant::now();
     let mut killed = BTreeSet::new();
     loop {
@@ -175,7 +190,7 @@ pub(super) fn kill_all(leader: Option<Leader>, label: &[u8]) -> io::Result<usize
 }
 
 /// Asks all that belongs to the worker to end.
-pub(super) fn ask_to_end(leader: Leader, label: &[u8]) -> io::Result<()> {
+pub(super) fn ask_to_end(leader: Leader, label: &Label) -> io::Result<()> {
     members(Some(leader), label)?.into_iter().for_each(|process| send(process.pid, Signal::TERM));
     Ok(())
 }
@@ -187,13 +202,13 @@ fn send(pid: u32, signal: Signal) {
 
 /// What belongs to the worker, or without a leader everything with the label. Never this process or one of those that
 /// it descends from, whatever they carry.
-fn members(leader: Option<Leader>, label: &[u8]) -> io::Result<Vec<Process>> {
+fn members(leader: Option<Leader>, label: &Label) -> io::Result<Vec<Process>> {
     let all = processes()?;
     let mut ours = BTreeSet::from([std::process::id()]);
     while let Some(parent) = all.iter().find(|process| ours.contains(&process.pid) && !ours.contains(&process.parent)) {
         ours.insert(parent.parent);
     }
-    let is_labelled = |process: &Process| environ(process.pid).split(|byte| *byte == 0).any(|entry| entry == label);
+    let is_labelled = |process: &Process| label.is_on(&environ(process.pid));
     // Another process has its number by now: then nothing is in its group, either.
     let taken = |leader: &Leader| all.iter().any(|process| process.pid == leader.pid && process.began != leader.began);
     let leader = leader.filter(|leader| !taken(leader)).map(|leader| leader.pid);

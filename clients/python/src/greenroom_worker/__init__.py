@@ -1,4 +1,4 @@
-"""Workers of a pool: processes that `greenroom runner` starts, and that serve one session after another.
+"""Workers of a pool: `greenroom runner` starts them, and they serve one session after another.
 
 A whole worker::
 

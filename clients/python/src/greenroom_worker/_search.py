@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Deeper than this nothing is looked for: then it counts as found, for what is not known is not clean.
+# Deeper than this nothing is looked for, and it counts as found: what is not known is not clean.
 DEPTH_MAX = 64
 FILE_BYTES_MAX = 64 << 20
 
 
-def holds(value: Any, phrase: str, depth: int = 0, seen: set[int] | None = None) -> bool:  # noqa: ANN401
+def holds(value: Any, phrase: str, depth: int = 0, seen: set[int] | None = None) -> bool:  # noqa: ANN401, PLR0911
     """Whether the phrase is anywhere in the value: text, bytes, keys, items, attributes."""
     if isinstance(value, str):
         return phrase in value

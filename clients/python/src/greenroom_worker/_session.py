@@ -1,9 +1,9 @@
 """A session, and the six stores into which it puts what it has to forget.
 
 At its begin the runner's canary, a random phrase, is put into each. After the reset it is looked
-for in all of them. Where a store is a dict the canary is an entry of it (`greenroom.canary`), so that
-it goes along wherever the store is copied to; a conversation and its audio have it beside
-them, for nobody wants to hear it.
+for in all of them. Where a store is a dict the canary is an entry of it (`greenroom.canary`), and
+goes along wherever the store is copied to; a conversation and its audio have it beside them, for
+nobody wants to hear it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any
 
 from ._search import directory_holds, holds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 ITEMS = ("conversation", "caches", "audio", "user_context", "environment", "memory")
 
@@ -25,7 +27,7 @@ CANARY = "greenroom.canary"
 CANARY_VARIABLE = "GREENROOM_CANARY"
 
 
-class Entries(Dict[str, Any]):
+class Entries(dict[str, Any]):
     """A store that is a dict."""
 
     def put(self, canary: str) -> None:
@@ -37,7 +39,7 @@ class Entries(Dict[str, Any]):
         return holds(dict(self), phrase)
 
 
-class Sequence(List[Any]):
+class Sequence(list[Any]):
     """A store that is a list: what was said, or chunks of sound."""
 
     canary: str | None = None
@@ -57,7 +59,7 @@ class Sequence(List[Any]):
 
 
 class Environment(Entries):
-    """The variables of the assignment. They are in `os.environ` as well, as long as the session lasts."""
+    """The variables of the assignment; while the session lasts, they are in `os.environ` too."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,324 @@
+//! A server that speaks the sync contract and decides what a test says, and the real runner before it.
+//!
+//! The server is level-triggered as greenroom is: it answers with what is to be of each worker, at once where that has
+//! changed, else when the long poll is over. It forgets a worker once it was told that it is gone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::support::process::{Process, greenroom, settings};
+use crate::support::{PATIENCE, eventually};
+
+/// The key that the desk takes.
+pub(crate) const KEY: &str = "a-key-of-a-runner";
+/// How long a long poll lasts at most.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long an instruction may take: generous, for a machine that is busy.
+const WITHIN_MS: u64 = 15_000;
+
+/// How the desk answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Well,
+    /// With this status, and a problem.
+    Refusing(u16),
+    /// With a page of a proxy.
+    Proxy,
+}
+
+struct Desk {
+    mood: Mood,
+    store: String,
+    revision: u64,
+    wishes: BTreeMap<String, Value>,
+    /// What was told, from the first call on.
+    told: Vec<Value>,
+    instruction: u64,
+}
+
+/// The desk, a runner and a directory.
+pub(crate) struct Rig {
+    desk: Arc<Mutex<Desk>>,
+    changed: Arc<Notify>,
+    address: SocketAddr,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) runner: Process,
+    command: Vec<String>,
+}
+
+/// The worker of the Python client.
+pub(crate) fn echo() -> Vec<String> {
+    vec![python(), root().join("clients/python/examples/echo_worker.py").display().to_string()]
+}
+
+/// A worker that misbehaves in this way.
+pub(crate) fn bad(way: &str) -> Vec<String> {
+    vec![python(), root().join("tests/fixtures/runner/worker.py").display().to_string(), way.to_owned()]
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The interpreter itself: what is on the path may be a script that looks for it.
+fn python() -> String {
+    let asked = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(asked.expect("python3: see scripts/setup").stdout).expect("a path").trim().to_owned()
+}
+
+impl Rig {
+    /// Starts the desk, and a runner of such workers.
+    pub(crate) async fn start(command: Vec<String>) -> Self {
+        Self::start_with(command, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub(crate) async fn start_with(command: Vec<String>, more: &[&str]) -> Self {
+        let desk = Desk {
+            mood: Mood::Well,
+            store: "store-1".to_owned(),
+            revision: 1,
+            wishes: BTreeMap::new(),
+            told: Vec::new(),
+            instruction: 1_795_253_513_000,
+        };
+        let (desk, changed) = (Arc::new(Mutex::new(desk)), Arc::new(Notify::new()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = Router::new().route("/base/v1/runners/{runner}/sync", post(sync));
+        let app = app.with_state((desk.clone(), changed.clone()));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let dir = tempfile::tempdir().expect("a directory");
+        let runner = runner(address, dir.path(), &command, more);
+        let rig = Self { desk, changed, address, dir, runner, command };
+        eventually("the runner calls", async || (rig.calls() > 0).then_some(())).await;
+        rig
+    }
+
+    /// Another runner of the same name, in the place of this one.
+    pub(crate) fn start_again(&mut self, more: &[&str]) {
+        self.runner = runner(self.address, self.dir.path(), &self.command, more);
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Desk) -> T) -> T {
+        let mut desk = self.desk.lock().expect("no panic");
+        let outcome = act(&mut desk);
+        desk.revision += 1;
+        drop(desk);
+        self.changed.notify_waiters();
+        outcome
+    }
+
+    pub(crate) fn mood(&self, mood: Mood) {
+        self.with(|desk| desk.mood = mood);
+    }
+
+    /// From now on it is another store, which knows nothing.
+    pub(crate) fn empty_store(&self, name: &str) {
+        self.with(|desk| {
+            name.clone_into(&mut desk.store);
+            desk.wishes.clear();
+        });
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> usize {
+        self.desk.lock().expect("no panic").told.len()
+    }
+
+    /// All that was told from the so-and-so-many-th call on.
+    pub(crate) fn told_since(&self, call: usize) -> Vec<Value> {
+        self.desk.lock().expect("no panic").told[call..].to_vec()
+    }
+
+    /// What was told last of a worker.
+    pub(crate) fn report(&self, worker: &str) -> Option<Value> {
+        let told = self.told_since(0);
+        let of = |call: &Value| call["workers"].as_array()?.iter().find(|report| report["id"] == worker).cloned();
+        told.last().and_then(of)
+    }
+
+    /// Wants something of a worker.
+    pub(crate) fn wish(&self, worker: &str, wish: Value) {
+        self.with(|desk| desk.wishes.insert(worker.to_owned(), wish));
+    }
+
+    /// Speaks no more of a worker.
+    pub(crate) fn forget(&self, worker: &str) {
+        self.with(|desk| desk.wishes.remove(worker));
+    }
+
+    /// Waits until a report of the worker is as wanted, from that call on.
+    pub(crate) async fn until(&self, worker: &str, from: usize, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("{worker}: {what}"), async || {
+            let told = self.told_since(from);
+            let reports = told.iter().filter_map(|call| call["workers"].as_array()).flatten();
+            reports.filter(|report| report["id"] == worker).find(|report| is(report)).cloned()
+        })
+        .await
+    }
+
+    pub(crate) async fn until_state(&self, worker: &str, from: usize, state: &str) -> Value {
+        self.until(worker, from, state, |report| report["state"] == state).await
+    }
+
+    /// Wants a worker to run, and waits until it is ready.
+    pub(crate) async fn ready(&self, worker: &str) -> Value {
+        let from = self.calls();
+        self.wish(worker, json!({"action": "run"}));
+        self.until_state(worker, from, "ready").await
+    }
+
+    /// Gives an instruction, and waits for its end.
+    pub(crate) async fn instruct(&self, worker: &str, mut wish: Value) -> Value {
+        let from = self.calls();
+        let number = self.with(|desk| {
+            desk.instruction += 1;
+            desk.instruction
+        });
+        wish["instruction"] = json!(number);
+        if wish["within_ms"].is_null() {
+            wish["within_ms"] = json!(WITHIN_MS);
+        }
+        self.wish(worker, wish);
+        self.until(worker, from, "the instruction ends", |report| report["instruction"] == number).await
+    }
+
+    /// Gives a worker a session.
+    pub(crate) async fn assign(&self, worker: &str, session: &str) -> Value {
+        let environment = json!({"SESSION_SECRET": format!("secret-of-{session}")});
+        let assignment = json!({"lease": format!("lse_{session}"), "session": session, "environment": environment,
+            "metadata": format!("metadata-of-{session}")});
+        let report = self.instruct(worker, json!({"action": "assign", "assignment": assignment})).await;
+        if report["done"] == true {
+            self.wish(worker, json!({"action": "keep"}));
+        }
+        report
+    }
+
+    /// Has a worker forget.
+    pub(crate) async fn reset(&self, worker: &str, how: &str) -> Value {
+        let report = self.instruct(worker, json!({"action": "reset", "reset": how})).await;
+        if report["done"] == true {
+            self.wish(worker, json!({"action": "run"}));
+        }
+        report
+    }
+
+    /// Has a worker ended.
+    pub(crate) async fn stop(&self, worker: &str) -> Value {
+        let from = self.calls();
+        self.wish(worker, json!({"action": "stop"}));
+        self.until_state(worker, from, "gone").await
+    }
+}
+
+fn runner(address: SocketAddr, dir: &Path, command: &[String], more: &[&str]) -> Process {
+    let server = format!("http://{address}/base/");
+    let work = dir.join("work").display().to_string();
+    let own = ["runner", "--server", &server, "--pool", "echo", "--name", &name(dir), "--work-dir", &work];
+    let env = ["--env", "PYTHONPATH", "--env", "PYTHONDONTWRITEBYTECODE"];
+    let command = command.iter().map(String::as_str);
+    let args: Vec<_> = own.into_iter().chain(env).chain(more.iter().copied()).chain(["--"]).chain(command).collect();
+    let client = root().join("clients/python/src").display().to_string();
+    let settings = settings([
+        ("GREENROOM_API_KEY", KEY),
+        ("GREENROOM_LOG_FORMAT", "text"),
+        ("ENABLE_LOG_AGGREGATION", "false"),
+        ("PYTHONPATH", &client),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+    ]);
+    Process::start("runner", greenroom(&args, &settings), dir)
+}
+
+/// The runner's name is this test's alone: a runner ends what others of its name have left.
+pub(crate) fn name(dir: &Path) -> String {
+    dir.file_name().expect("a name").to_string_lossy().trim_start_matches('.').to_owned()
+}
+
+type Shared = (Arc<Mutex<Desk>>, Arc<Notify>);
+
+async fn sync(
+    State((desk, changed)): State<Shared>,
+    UrlPath(runner): UrlPath<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    assert!(headers["authorization"] == format!("Bearer {KEY}"), "the key");
+    assert!(runner.starts_with("tmp"), "{runner}");
+    let wait = Duration::from_secs(body["wait_seconds"].as_u64().expect("a number")).min(HEARTBEAT);
+    let ends = tokio::time::Instant::now() + wait;
+    let known = body["revision"].as_str().and_then(|text| text.parse().ok());
+    desk.lock().expect("no panic").hear(body);
+    loop {
+        let change = changed.notified();
+        let answer = desk.lock().expect("no panic").answer(known);
+        if let Some(answer) = answer {
+            return answer;
+        }
+        if tokio::time::timeout_at(ends, change).await.is_err() {
+            return desk.lock().expect("no panic").answer(None).expect("an answer");
+        }
+    }
+}
+
+impl Desk {
+    fn hear(&mut self, call: Value) {
+        if self.mood == Mood::Well && (call["store"].is_null() || call["store"] == self.store.as_str()) {
+            for report in call["workers"].as_array().expect("a list") {
+                let id = report["id"].as_str().expect("an id");
+                if report["state"] == "gone" && self.wishes.remove(id).is_some() {
+                    self.revision += 1;
+                }
+            }
+        }
+        self.told.push(call);
+    }
+
+    /// `None` where nothing has changed since that revision.
+    fn answer(&self, known: Option<u64>) -> Option<Response> {
+        match self.mood {
+            Mood::Well if known == Some(self.revision) => None,
+            Mood::Well => {
+                let with_id = |(id, wish): (&String, &Value)| {
+                    let mut wish = wish.clone();
+                    wish["id"] = json!(id);
+                    wish
+                };
+                let workers: Vec<_> = self.wishes.iter().map(with_id).collect();
+                let body = json!({"store": self.store, "revision": self.revision.to_string(), "heartbeat_seconds": 2,
+                    "health_seconds": 30, "workers": workers, "news": "of a newer server"});
+                Some(Json(body).into_response())
+            }
+            Mood::Refusing(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                Some((status, Json(json!({"code": "redis_unavailable", "detail": "try again"}))).into_response())
+            }
+            Mood::Proxy => Some("<html>all is well</html>".into_response()),
+        }
+    }
+}
+
+/// Asks an echo worker something.
+pub(crate) async fn ask(endpoint: &str, path: &str, body: Option<Value>) -> Value {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client"));
+    let url = format!("{endpoint}{path}");
+    let request = match body {
+        Some(body) => CLIENT.post(url).header("content-type", "application/json").body(body.to_string()),
+        None => CLIENT.get(url),
+    };
+    let text = request.send().await.expect("an answer").text().await.expect("a text");
+    serde_json::from_str(&text).expect("JSON")
+}
