@@ -14,7 +14,7 @@
 -- ARGV[7] join deadline ms   ARGV[8] digest of the request that asked (see idempotency.lua)
 -- Builds: gr:{shard}:id:<id>
 -- Returns: {now, people, dispatch as field, value, …}
--- Errors: NOT_OWNER (undo what was made), TOMBSTONED (the provider's dispatch is being deleted, or is to be, for what it
+-- Errors: NOT_OWNER (undo what was made), TOMBSTONED (the provider's dispatch is being deleted, or is to be: what it
 --   was made for has ended)
 local now = clock(ARGV[1])
 local d = load(KEYS)
