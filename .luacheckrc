@@ -1,6 +1,8 @@
 -- Scripts run inside Redis, which has Lua 5.1.
 std = "lua51"
 max_line_length = 120
+-- What a script of pools has read, and is to write: lua/pool/shared.lua.
+globals = { "pools", "workers", "leases", "hints" }
 read_globals = {
   -- Redis
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
@@ -23,8 +25,24 @@ read_globals = {
   "PROBE_POLL_MS", "REPORTERS_MAX", "written", "load_breaker", "save_breaker", "fields_of", "move_breaker", "release_breaker",
   "settle_breaker", "count_run", "answer_of",
   -- lua/dispatch/rules.lua, after it
-  "PEOPLE_MAX", "LIST_LAG_MS", "was_away", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
+  "PEOPLE_MAX", "LIST_LAG_MS", "OVERDUE_MS", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",
+  -- lua/pool/states.lua, prepended to those of pools
+  "may_move", "TRANSITIONS",
+  -- lua/pool/shared.lua, prepended to those of pools
+  "flatten", "copy_of", "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
+  "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
+  "take_away", "grant", "first_of", "next_spare", "worker_for", "serve", "hold", "overdue_worker", "overdue_lease",
+  "belongs", "write", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
+  "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
+  -- lua/pool/demand.lua, prepended to those of pools
+  "note_arrival", "foreseen", "note_start", "note_failed_start", "wanted_now", "leaves", "more_free", "rooms_of",
+  "note_plan", "ARRIVALS_MS", "BACKOFF_STEPS_MAX",
+  -- lua/reap/brake.lua, prepended to those of pools
+  "was_away", "spared", "BRAKE_MIN",
+  -- lua/runner/follow.lua, prepended to those of pools
+  "action_of", "take_in", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
+  "WORKERS_MAX", "ACTIONS",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.
@@ -33,3 +51,7 @@ files["**/shared.lua"] = { ignore = { "211", "431" } }
 files["**/idempotency.lua"] = { ignore = { "211" } }
 files["**/habit.lua"] = { ignore = { "211" } }
 files["**/rules.lua"] = { ignore = { "211" } }
+files["**/states.lua"] = { ignore = { "211" } }
+files["**/demand.lua"] = { ignore = { "211" } }
+files["**/brake.lua"] = { ignore = { "211" } }
+files["**/follow.lua"] = { ignore = { "211" } }

@@ -28,6 +28,7 @@ use crate::http::{
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::lock::Locks;
 use crate::name::Name;
+use crate::pool::{Numbers, PoolSettings, Pools};
 use crate::provider::Provider;
 use crate::provider::livekit::{LiveKit, WebhookError};
 use crate::provider::simulated::{Simulated, SimulatedOptions};
@@ -113,8 +114,18 @@ impl Replica {
             scan: config.leader.scan_interval(),
         };
         let stop_leading = shutdown.stopping();
-        let (background, leadership) =
-            background::start(&store, &dispatches, &hints, &options, &metrics, &stop_leading, &stop_background);
+        let believed = config.pool.runner_believed();
+        let pools =
+            Pools::new(store.clone(), hints.clone(), pool_settings(config), believed).until(shutdown.stopping());
+        let (background, leadership) = background::start(
+            &store,
+            (&dispatches, &pools),
+            &hints,
+            &options,
+            &metrics,
+            &stop_leading,
+            &stop_background,
+        );
         let (reporter, incidents) = Reporter::new(Arc::clone(&metrics));
         dispatches.report_to(reporter.clone());
         let errors = ErrorReports::new(store.clone(), group_bounds(config));
@@ -127,6 +138,7 @@ impl Replica {
             breakers: Breakers::new(store.clone(), dispatches.breakers()),
             dispatches,
             locks: Locks::new(store.clone(), hints).until(shutdown.stopping()),
+            pools,
             errors,
             reporter,
             alerts,
@@ -312,6 +324,7 @@ fn domain_settings(config: &Config) -> Settings {
     Settings {
         breaker: breaker_rules(config),
         room_failures_max: config.breaker.room_failures_max,
+        breaker_jitter_max: Settings::default().breaker_jitter_max,
         public_url: config.server.public_url(),
         ttl_seconds: dispatch.ttl_seconds,
         cleanup_interval: dispatch.cleanup_interval(),
@@ -338,6 +351,18 @@ fn domain_settings(config: &Config) -> Settings {
         live_per_agent_max: dispatch.live_per_agent_max,
         agents: dispatch.agents.iter().map(|(name, own)| (name.clone(), own.clone())).collect::<HashMap<_, _>>(),
     }
+}
+
+fn pool_settings(config: &Config) -> PoolSettings {
+    let pool = &config.pool;
+    let numbers = Numbers {
+        spare: pool.spare,
+        max: pool.max,
+        sessions_max: pool.sessions_max,
+        age_ms: pool.age_minutes.saturating_mul(60_000),
+        ..Numbers::default()
+    };
+    PoolSettings { numbers, ..PoolSettings::default() }
 }
 
 fn breaker_rules(config: &Config) -> Rules {

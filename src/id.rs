@@ -60,6 +60,10 @@ ids! {
     DispatchId = "dsp";
     /// The id of an API key. It is no secret.
     KeyId = "grk";
+    /// The id of a worker of a pool.
+    WorkerId = "wrk";
+    /// The id of a session's lease of a worker.
+    LeaseId = "lse";
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod lock;
 pub mod name;
 pub mod policy;
+pub mod pool;
 pub mod provider;
 pub mod redis_url;
 pub mod runner;

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::breaker::{Guard, Rules};
+use greenroom::breaker::{Guard, JITTER_MAX, Rules};
 use greenroom::clock::Clock;
 use greenroom::store::Hints;
 use greenroom::telemetry::Metrics;
@@ -23,7 +23,13 @@ const CALLS: u32 = 1_000;
 /// A call that does nothing, one after another; and the same through a guard.
 pub(crate) async fn calls(lasting: Duration) -> [Row; 2] {
     let redis = Redis::start().await;
-    let guard = Guard::new("bench", Rules::default(), store(redis.url(), Clock::Redis).await, Arc::new(Metrics::new()));
+    let guard = Guard::new(
+        "bench",
+        Rules::default(),
+        JITTER_MAX,
+        store(redis.url(), Clock::Redis).await,
+        Arc::new(Metrics::new()),
+    );
     let over = CancellationToken::new();
     let keeper = tokio::spawn(guard.clone().keep(Hints::default(), over.clone()));
     let bare = again_and_again(lasting, async || nothing().await.is_ok()).await;

@@ -14,7 +14,8 @@
 -- ARGV[7] join deadline ms   ARGV[8] digest of the request that asked (see idempotency.lua)
 -- Builds: gr:{shard}:id:<id>
 -- Returns: {now, people, dispatch as field, value, …}
--- Errors: NOT_OWNER (undo what was made), TOMBSTONED (the provider's dispatch is being deleted)
+-- Errors: NOT_OWNER (undo what was made), TOMBSTONED (the provider's dispatch is being deleted, or is to be: what it
+--   was made for has ended)
 local now = clock(ARGV[1])
 local d = load(KEYS)
 local people = redis.call('HLEN', KEYS[2])
@@ -26,6 +27,10 @@ if not holds_claim(d, ARGV[2]) or (d.claim ~= 'create' and d.claim ~= 'redispatc
 end
 if redis.call('EXISTS', KEYS[9]) == 1 then
   return refuse('TOMBSTONED', 'the dispatch of the provider is being deleted')
+end
+-- It was asked for before the end and came after it. Nobody is given what has ended.
+if d.id ~= ARGV[3] and redis.call('GET', split_key(KEYS) .. 'id:' .. ARGV[3]) == 'ended' then
+  return refuse('TOMBSTONED', 'what the dispatch was made for has ended')
 end
 bury(KEYS, d)
 if d.id ~= ARGV[3] then

@@ -16,6 +16,7 @@
 -- ARGV[8] how long a report is believed ms   ARGV[9] join deadline ms   ARGV[10] the same once a job is listed ms
 -- ARGV[11] check interval ms   ARGV[12] longest check interval ms   ARGV[13] quick tries
 -- ARGV[14] slow try interval ms   ARGV[15] claim ms   ARGV[16] people as sid, seconds of joining, …
+-- ARGV[17] how long the look took ms
 -- Builds: gr:{shard}:id:<id>, gr:{shard}:tombstone:<tenant>:<room>:<provider id>
 -- Flags: allow-oom
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
@@ -29,6 +30,10 @@ if holds_claim(d, ARGV[2]) and (d.claim == 'redispatch' or d.claim == 'end') the
 end
 if not holds_claim(d, ARGV[2]) or (d.claim ~= 'check' and d.claim ~= 'verify') then
   return refuse('NOT_OWNER', 'the claim is over')
+end
+-- Redis may carry a call out long after its caller gave up. What was seen then says nothing of now.
+if now - looked_at - tonumber(ARGV[17]) > OVERDUE_MS then
+  return refuse('NOT_OWNER', 'the look is too old')
 end
 redis.call('ZCARD', KEYS[9])
 local wanted, before = ARGV[7] ~= '', redis.call('HLEN', KEYS[2])

@@ -1,12 +1,8 @@
 -- What the scripts of dispatches decide by; prepended after `shared.lua`. Nothing here writes to Redis,
 -- save the set of people, which is made what was seen.
 
--- Whether the shard was not scanned for so long that its agents may not have been heard either. Half of what a
--- report is believed: at the beginning of a break the last report is old already, by up to the other half.
-local function was_away(scanned_at, now, believed_ms)
-  scanned_at = tonumber(scanned_at) or 0
-  return now < scanned_at or (now - scanned_at) * 2 > tonumber(believed_ms)
-end
+-- What was seen is told at once. Told so much later, it counts no more.
+local OVERDUE_MS = 5000
 
 -- Whether the last report of an agent still counts. After a break it counts until the grace that the next
 -- scan gives is over.

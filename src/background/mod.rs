@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 
 use crate::dispatch::Dispatches;
+use crate::pool::Pools;
 use crate::store::{Hints, Store};
 use crate::telemetry::Metrics;
 
@@ -18,6 +19,7 @@ mod beat_reaper;
 mod break_watch;
 mod census;
 mod elector;
+mod pool_keeper;
 mod provider_reaper;
 mod reconciler;
 mod store_reaper;
@@ -45,7 +47,7 @@ impl Default for BackgroundOptions {
 /// is due, while this replica finishes what it has begun. Hints are heard until `stop_hearing`.
 pub fn start(
     store: &Store,
-    dispatches: &Dispatches,
+    (dispatches, pools): (&Dispatches, &Pools),
     hints: &Hints,
     options: &BackgroundOptions,
     metrics: &Arc<Metrics>,
@@ -64,6 +66,7 @@ pub fn start(
     tasks.spawn(provider_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(beat_reaper::run(store.clone(), dispatches.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(store_reaper::run(store.clone(), leadership.clone(), stop.clone()));
+    tasks.spawn(pool_keeper::run(store.clone(), pools.clone(), leadership.clone(), scan, stop.clone()));
     tasks.spawn(census::run(store.clone(), leadership.clone(), Arc::clone(metrics), stop.clone()));
     let (breaks, broken) = watch::channel(0);
     tasks.spawn(break_watch::run(store.clone(), breaks, stop.clone()));

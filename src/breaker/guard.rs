@@ -26,8 +26,6 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 const BATCH_MAX: u32 = 100;
 /// How long one waits for a hint before waiting anew.
 const HINT_WAIT: Duration = Duration::from_hours(1);
-/// The most that a time of being open is shortened by, in thousandths.
-const JITTER_MAX: u32 = 200;
 
 /// One breaker, as greenroom's own calls use it. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +38,7 @@ struct Inner {
     name: Name,
     tenant: Name,
     rules: Rules,
+    jitter_max: u32,
     store: Store,
     metrics: Arc<Metrics>,
     /// Who reports: this guard, and none after a restart.
@@ -87,12 +86,13 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// The guard of the breaker that is called so, of the default tenant.
-    pub fn new(label: &'static str, rules: Rules, store: Store, metrics: Arc<Metrics>) -> Self {
+    /// The guard of the breaker that is called so, of the default tenant. `jitter_max`: by how much a time of being open
+    /// is shortened at most, in thousandths, so that breakers that opened together do not probe together.
+    pub fn new(label: &'static str, rules: Rules, jitter_max: u32, store: Store, metrics: Arc<Metrics>) -> Self {
         let (name, tenant) = (Name::of_code(label), Name::default_tenant());
         let (local, sending, hinted) = (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
         let reporter = Uuid::now_v7().simple().to_string();
-        let inner = Inner { label, name, tenant, rules, store, metrics, reporter, local, sending, hinted };
+        let inner = Inner { label, name, tenant, rules, jitter_max, store, metrics, reporter, local, sending, hinted };
         Self { inner: Arc::new(inner) }
     }
 
@@ -225,7 +225,7 @@ impl Guard {
         let slow = took >= Duration::from_millis(self.inner.rules.slow_ms.into());
         let run = Run { calls: 1, outcome: Outcome { failed, slow } };
         if let Some(generation) = pass.alone {
-            let state = self.local().report_alone(generation, &pass, run, jitter(), Instant::now());
+            let state = self.local().report_alone(generation, &pass, run, self.jitter(), Instant::now());
             if let Some(state) = state {
                 self.inner.metrics.set_breaker_state(self.inner.label, state.as_str());
             }
@@ -250,7 +250,8 @@ impl Guard {
 
     async fn report_probe(&self, generation: u64, permit: &str, run: Run) {
         let asked = self.local().ask(Instant::now());
-        let report = Report { generation, permit: Some(permit), runs: &[run], jitter: jitter(), ..Report::default() };
+        let report =
+            Report { generation, permit: Some(permit), runs: &[run], jitter: self.jitter(), ..Report::default() };
         match self.inner.store.breaker_report(self.asked(), &report).await {
             Ok(answer) => self.adopt(answer, asked),
             Err(error) => self.go_alone(&error),
@@ -267,7 +268,7 @@ impl Guard {
             let report = Report {
                 generation: batch.generation,
                 runs: &batch.runs,
-                jitter: jitter(),
+                jitter: self.jitter(),
                 said_by: Some((&self.inner.reporter, batch.number)),
                 refused: batch.refused,
                 ..Report::default()
@@ -313,12 +314,11 @@ impl Guard {
         Asked { tenant, name, rules: Wanted::These(rules), once: None }
     }
 
+    fn jitter(&self) -> u32 {
+        rand::random_range(0..=self.inner.jitter_max)
+    }
+
     fn local(&self) -> MutexGuard<'_, Local> {
         self.inner.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// So that breakers that opened together do not probe together.
-fn jitter() -> u32 {
-    rand::random_range(0..=JITTER_MAX)
 }

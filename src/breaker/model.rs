@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::name::Name;
 use crate::store::{Refusal, StoreError};
 
+/// The most that a time of being open is shortened by, in thousandths.
+pub const JITTER_MAX: u32 = 200;
 /// The most runs of outcomes that are reported at once.
 pub const RUNS_MAX: usize = 64;
 

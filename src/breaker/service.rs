@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Answer, Breaker, BreakerError, BreakerPage, Forced, Guard, Outcome, Rules, Run, Verdict};
+use super::{Answer, Breaker, BreakerError, BreakerPage, Forced, Guard, JITTER_MAX, Outcome, Rules, Run, Verdict};
 use crate::cursor::Walk;
 use crate::idempotency::Once;
 use crate::name::Name;
@@ -13,8 +13,6 @@ use crate::store::{Asked, Report, Store, Wanted};
 
 /// How many breakers a tenant may have in a shard.
 const OF_SHARD_MAX: u32 = 100;
-/// The most that a time of being open is shortened by, in thousandths.
-const JITTER_MAX: u32 = 200;
 
 /// The breakers of all tenants. Cheap to clone.
 #[derive(Debug, Clone)]

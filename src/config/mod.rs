@@ -10,6 +10,7 @@ use confique::Config as _;
 
 mod breaker;
 mod error;
+mod pool;
 mod relations;
 mod resilience;
 mod rules;
@@ -21,6 +22,7 @@ mod timeouts;
 
 pub use breaker::Breaker;
 pub use error::{ConfigError, Problem};
+pub use pool::Pool;
 pub use resilience::{Alerts, Errors};
 pub use rules::{range_of, variable_of};
 pub use settings::{
@@ -57,6 +59,9 @@ pub struct Config {
     /// The circuit breakers around calls of the provider.
     #[config(nested)]
     pub breaker: Breaker,
+    /// How a pool is that nobody defined.
+    #[config(nested)]
+    pub pool: Pool,
     /// The elected replica.
     #[config(nested)]
     pub leader: Leader,

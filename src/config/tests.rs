@@ -86,6 +86,10 @@ fn every_setting_has_a_rule_and_a_variable() {
         "CLEANUP_INTERVAL_MS",
         "LOG_RATE_LIMIT",
         "ENABLE_LOG_AGGREGATION",
+        "CONTAINER_POOL_MIN_SIZE",
+        "CONTAINER_POOL_MAX_SIZE",
+        "MAX_SESSIONS_PER_CONTAINER",
+        "CONTAINER_TTL_MINUTES",
     ];
     let mut seen = BTreeSet::new();
     for leaf in leaves() {

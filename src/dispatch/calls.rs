@@ -30,7 +30,8 @@ impl ProviderBreakers {
             Provider::LiveKit(_) => ["livekit.look", "livekit.rooms", "livekit.dispatch"],
             Provider::Simulated(_) => ["simulated.look", "simulated.rooms", "simulated.dispatch"],
         };
-        let guard = |name, rules| Guard::new(name, rules, store.clone(), Arc::clone(metrics));
+        let guard =
+            |name, rules| Guard::new(name, rules, settings.breaker_jitter_max, store.clone(), Arc::clone(metrics));
         let rules = settings.breaker;
         Self {
             look: guard(names[0], rules),

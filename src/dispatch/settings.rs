@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::breaker::Rules;
+use crate::breaker::{JITTER_MAX, Rules};
 use crate::config::{AgentSettings, ReturnPolicy};
 use crate::name::Name;
 use crate::policy::{CLEANUP, Retry};
@@ -64,6 +64,9 @@ pub struct Settings {
     pub live_per_agent_max: u32,
     /// `breaker`: around calls of the provider.
     pub breaker: Rules,
+    /// By how much a breaker is open for a shorter time at most, in thousandths; a test that is to run the same way twice
+    /// takes 0.
+    pub breaker_jitter_max: u32,
     /// `breaker.room_failures_max`
     pub room_failures_max: u32,
     /// `dispatch.agents`
@@ -98,6 +101,7 @@ impl Default for Settings {
             live_per_tenant_max: 0,
             live_per_agent_max: 0,
             breaker: Rules::default(),
+            breaker_jitter_max: JITTER_MAX,
             room_failures_max: 3,
             agents: HashMap::new(),
         }

@@ -52,7 +52,7 @@ impl Core {
     pub(super) async fn check(&self, record: &Record, wanted: Option<DispatchId>) -> Result<Outcome, DispatchError> {
         let dispatch = &record.dispatch;
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
-        let lost = CancellationToken::new();
+        let (lost, began) = (CancellationToken::new(), tokio::time::Instant::now());
         let look = match self.under_claim(record, &lost, Box::pin(self.look(&dispatch.place, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
@@ -60,6 +60,7 @@ impl Core {
         let ours = look.dispatches.iter().flatten().find(|found| Some(&found.id) == dispatch.provider_id.as_ref());
         let seen = Observation {
             looked_at_ms: record.now_ms,
+            took: began.elapsed(),
             room_exists: look.room_exists,
             agent_here: ours.is_some_and(|ours| is_present(ours, &look)),
             job_listed: ours.is_some_and(is_accepted),

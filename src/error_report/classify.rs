@@ -8,6 +8,7 @@ use crate::dispatch::DispatchError;
 use crate::id::InvalidId;
 use crate::lock::LockError;
 use crate::name::NameError;
+use crate::pool::PoolError;
 use crate::provider::ProviderError;
 use crate::provider::livekit::{SetupError, TokenError, WebhookError};
 use crate::store::{Refusal, StoreError};
@@ -108,6 +109,20 @@ impl Classify for AccessError {
             Self::BadCursor => Category::Validation.class(),
             Self::StoreUnavailable { .. } => store_unavailable(),
             Self::Internal { .. } => Category::Internal.class(),
+        }
+    }
+}
+
+impl Classify for PoolError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease => Category::NotFound.class(),
+            Self::TooMany => Category::RateLimit.class().again(false),
+            Self::NoReadyWorker | Self::LineFull => Category::RateLimit.class(),
+            Self::WorkerBusy | Self::UnderWay => Category::Conflict.class().again(true),
+            Self::Draining | Self::LeaseLost => Category::Conflict.class(),
+            Self::BadCursor | Self::KeyReused => Category::Validation.class(),
+            Self::Store(error) => error.class(),
         }
     }
 }

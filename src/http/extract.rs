@@ -13,7 +13,8 @@ use super::problem::{Code, Problem};
 use super::state::App;
 use crate::access::AccessError;
 use crate::error_report::{GroupId, ReportError};
-use crate::id::{DispatchId, KeyId};
+use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
+use crate::pool::PoolError;
 use crate::scrub;
 
 /// The longest explanation of a refusal, in characters: it repeats what the caller sent.
@@ -171,6 +172,32 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyIdInPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
         text.parse().map(Self).map_err(|_| AccessError::NotFound.into())
+    }
+}
+
+/// The id of a worker in the path. What is no id names no worker.
+#[derive(Debug)]
+pub(super) struct WorkerInPath(pub(super) WorkerId);
+
+impl<S: Send + Sync> FromRequestParts<S> for WorkerInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| PoolError::NoSuchWorker.into())
+    }
+}
+
+/// The id of a lease in the path. What is no id names no lease.
+#[derive(Debug)]
+pub(super) struct LeaseInPath(pub(super) LeaseId);
+
+impl<S: Send + Sync> FromRequestParts<S> for LeaseInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let InPath(text) = InPath::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| PoolError::NoSuchLease.into())
     }
 }
 

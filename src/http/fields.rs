@@ -11,6 +11,7 @@ use crate::breaker::Forced;
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::error_report::{CONTEXT_MAX, Category, Severity};
 use crate::name::{Name, NameError};
+use crate::pool::{Affinity, ObservedState, Priority, ResetMode};
 
 mod numbers;
 
@@ -79,6 +80,46 @@ pub(super) struct LockName(pub(super) Name);
 /// Who holds a lock, as the holder calls itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LockOwner(pub(super) Name);
+
+/// A pool's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PoolNameText(pub(super) Name);
+
+/// The name of what happens between two sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ResetModeName(pub(super) ResetMode);
+
+/// A version of a pool's worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VersionName(pub(super) Name);
+
+/// What a session is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionName(pub(super) Name);
+
+/// The name of a place in line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PriorityName(pub(super) Priority);
+
+/// What a session wants where its worker is busy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct AffinityName(pub(super) Affinity);
+
+/// Variables for a session.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Environment(pub(super) BTreeMap<String, String>);
+
+/// A runner's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunnerName(pub(super) Name);
+
+/// What a runner starts workers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DriverName(pub(super) Name);
+
+/// How a runner says that a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ObservedName(pub(super) ObservedState);
 
 /// The name of a dispatch's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +216,23 @@ text_field!(ForceTo, "a state", |text| match (text.as_str(), Forced::parse(&text
     (_, Some(forced)) => Ok(Self(Some(forced))),
     _ => Err("must be one of open, closed, disabled, auto"),
 });
+text_field!(PoolNameText, "a pool's name", |text| Name::strict(text).map(Self));
+text_field!(ResetModeName, "a mode of reset", |text| {
+    ResetMode::parse(&text).map(Self).ok_or("must be one of soft, restart, fresh")
+});
+text_field!(VersionName, "a version", |text| Name::strict(text).map(Self));
+text_field!(SessionName, "a session's name", |text| Name::room(text).map(Self));
+text_field!(PriorityName, "a priority", |text| {
+    Priority::parse(&text).map(Self).ok_or("must be one of urgent, high, normal, low")
+});
+text_field!(AffinityName, "an affinity", |text| {
+    Affinity::parse(&text).map(Self).ok_or("must be one of hint, queue, fail")
+});
+text_field!(RunnerName, "a runner's name", |text| Name::strict(text).map(Self));
+text_field!(DriverName, "a driver", |text| Name::strict(text).map(Self));
+text_field!(ObservedName, "a state", |text| {
+    ObservedState::parse(&text).map(Self).ok_or("must be one of starting, ready, busy, resetting, stopping, gone")
+});
 text_field!(PersonName, "a person's name", |text| Name::room(text).map(Self));
 text_field!(Metadata, "metadata", |text| {
     if text.len() <= METADATA_BYTES_MAX { Ok(Self(text)) } else { Err("must have at most 65,536 bytes") }
@@ -213,6 +271,41 @@ impl<'de> Deserialize<'de> for ErrorContext {
             return Err(de::Error::custom(format_args!("context must have at most {CONTEXT_MAX} entries")));
         }
         Ok(Self(context))
+    }
+}
+
+/// The most variables of a session.
+pub(super) const VARIABLES_MAX: usize = 64;
+/// The most bytes that they have, names and values.
+const ENVIRONMENT_BYTES_MAX: usize = 64 * 1024;
+
+impl<'de> Deserialize<'de> for Environment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let variables = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if variables.len() > VARIABLES_MAX || bytes > ENVIRONMENT_BYTES_MAX {
+            return Err(de::Error::custom("environment must have at most 64 variables, of 65,536 bytes in all"));
+        }
+        Ok(Self(variables))
+    }
+}
+
+/// Shows no value.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Serialize for ResetModeName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl Serialize for VersionName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
     }
 }
 

@@ -163,6 +163,31 @@ catalogue! {
     ["Use one breaker for each thing that is called, not one for each call or session.",
      "Those that were not used for 30 days make room."];
 
+    PoolNotFound: "pool_not_found", NOT_FOUND, NEVER, "There is no such pool", OUR_REQUEST,
+    ["Define it with `PUT /v1/pools/{pool}`, or start a runner for it: that makes it, too."];
+
+    WorkerNotFound: "worker_not_found", NOT_FOUND, NEVER, "There is no such worker", GONE,
+    ["List the workers of the pool: this one is gone for longer than an hour, or never was."];
+
+    LeaseNotFound: "lease_not_found", NOT_FOUND, NEVER, "There is no such lease", GONE,
+    ["Ask for a worker again: a lease ends when it is released or not renewed in time."];
+
+    WorkerBusy: "worker_busy", CONFLICT, AGAIN, "The session's own worker is busy", BUSY,
+    ["Try again after `retry_after_seconds`, or ask with `affinity` `queue` or `hint`."];
+
+    PoolDraining: "pool_draining", CONFLICT, NEVER, "The pool gives no more leases", BUSY,
+    ["Use another pool, or set `draining` to false."];
+
+    NoReadyWorker: "no_ready_worker", TOO_MANY_REQUESTS, AGAIN, "No worker was ready in time", BUSY,
+    ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`).",
+     "Raise `max` or `spare` of the pool, or the `capacity` of its runners; `GET /v1/pools/{pool}` says what it does and why."];
+
+    LineFull: "line_full", TOO_MANY_REQUESTS, AGAIN, "As many sessions wait as may", BUSY,
+    ["Try again after `retry_after_seconds`, or raise `queue_max` of the pool."];
+
+    TooManyPools: "too_many_pools", TOO_MANY_REQUESTS, AGAIN, "As many pools as there may be", BUSY,
+    ["Use one pool for each kind of worker, not one for each session."];
+
     ProviderRejected: "provider_rejected", BAD_GATEWAY, NEVER, "The provider refused", BUSY,
     ["Check the credentials of the provider and the names of room and agent."];
 

@@ -26,6 +26,9 @@ impl Code {
             | Self::AlertNotFound
             | Self::LockNotHeld
             | Self::BreakerNotFound
+            | Self::PoolNotFound
+            | Self::WorkerNotFound
+            | Self::LeaseNotFound
             | Self::DispatchEnded => Category::NotFound,
             Self::StaleToken
             | Self::DispatchEnding
@@ -34,8 +37,15 @@ impl Code {
             | Self::LockHeld
             | Self::LeaseLost
             | Self::BreakerOwned
+            | Self::WorkerBusy
+            | Self::PoolDraining
             | Self::LivekitNotConfigured => Category::Conflict,
-            Self::RateLimited | Self::TooManyDispatches | Self::TooManyBreakers => Category::RateLimit,
+            Self::RateLimited
+            | Self::TooManyDispatches
+            | Self::TooManyBreakers
+            | Self::TooManyPools
+            | Self::NoReadyWorker
+            | Self::LineFull => Category::RateLimit,
             Self::ProviderRejected | Self::ProviderUnavailable | Self::StoreUnavailable => Category::Dependency,
             Self::Timeout => Category::Timeout,
             Self::Internal => Category::Internal,

@@ -13,7 +13,8 @@ use super::shell::Patience::{self, LongPoll, Prompt, Waits};
 use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
 use super::{
-    agents, alerts, breakers, cors, dispatches, errors, keys, livekit, locks, operation, policies, rooms, shell,
+    agents, alerts, breakers, cors, dispatches, errors, keys, leases, livekit, locks, operation, policies, pools,
+    rooms, runners, shell, workers,
 };
 use crate::access::{Scope, Scopes};
 
@@ -92,6 +93,13 @@ const BREAKERS: Needs = Needs {
     look: Scopes::of(&[Scope::Read, Scope::Worker, Scope::Task]),
     change: Scopes::of(&[Scope::Worker, Scope::Task]),
 };
+/// Pools and their workers.
+const POOLS: Needs = Needs { look: Scopes::of(&[Scope::Read, Scope::Pool]), change: Scopes::of(&[Scope::Pool]) };
+/// Leases: a worker may give back the one that it serves.
+const LEASES: Needs =
+    Needs { look: Scopes::of(&[Scope::Read, Scope::Pool]), change: Scopes::of(&[Scope::Pool, Scope::Worker]) };
+/// What a runner hears may hold secrets of sessions: for runners alone.
+const RUNNERS: Needs = Needs { look: Scopes::of(&[Scope::Worker]), change: Scopes::of(&[Scope::Worker]) };
 /// To hold a breaker in a state is for administrators.
 const BREAKER_STATES: Needs = Needs { look: Scopes::of(&[Scope::Admin]), change: Scopes::of(&[Scope::Admin]) };
 /// Keys are for administrators, also to look at.
@@ -122,6 +130,21 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/locks/{name}/acquire", Key(LOCK), LongPoll, Problem, routes!(acquire::acquire)),
         route("/v1/locks/{name}/renew", Key(LOCK), Prompt, Problem, routes!(renew::renew)),
         route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
+
+        route("/v1/pools", Key(POOLS), Prompt, Problem, routes!(pools::list::list)),
+        route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get)),
+        route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
+        route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),
+        route("/v1/pools/{pool}/workers", Key(POOLS), Prompt, Problem, routes!(workers::list::list)),
+        route("/v1/leases/{id}", Key(LEASES), Prompt, Problem, routes!(leases::get::get)),
+        route("/v1/leases/{id}/renew", Key(LEASES), Prompt, Problem, routes!(leases::renew::renew)),
+        route("/v1/leases/{id}/release", Key(LEASES), Prompt, Problem, routes!(leases::release::release)),
+        route("/v1/workers/{id}", Key(POOLS), Prompt, Problem, routes!(workers::get::get)),
+        route("/v1/workers/{id}/cordon", Key(POOLS), Prompt, Problem, routes!(workers::mark::cordon)),
+        route("/v1/workers/{id}/uncordon", Key(POOLS), Prompt, Problem, routes!(workers::mark::uncordon)),
+        route("/v1/workers/{id}/drain", Key(POOLS), Prompt, Problem, routes!(workers::mark::drain)),
+        route("/v1/workers/{id}/recycle", Key(POOLS), Prompt, Problem, routes!(workers::mark::recycle)),
+        route("/v1/runners/{runner}/sync", Key(RUNNERS), LongPoll, Problem, routes!(runners::sync::sync)),
 
         route("/v1/policies", Key(ANY), Prompt, Problem, routes!(policies::policies)),
 

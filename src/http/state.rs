@@ -15,6 +15,7 @@ use crate::error_report::{ErrorReports, Reporter};
 use crate::lifecycle::Shutdown;
 use crate::lock::Locks;
 use crate::name::Name;
+use crate::pool::Pools;
 use crate::telemetry::Metrics;
 
 /// The state of the handlers.
@@ -27,6 +28,8 @@ pub struct AppState {
     pub dispatches: Dispatches,
     /// Locks for whoever calls.
     pub locks: Locks,
+    /// Workers kept warm.
+    pub pools: Pools,
     /// Failures, ours and those that others report, in their groups.
     pub errors: ErrorReports,
     /// Where our own failures are told.

@@ -221,6 +221,7 @@ impl Store {
             ms(rules.slow_try_interval),
             ms(rules.claim),
             serde_json::Value::Array(people).to_string(),
+            ms(seen.took),
         ];
         let left = [self.keys(place).left()];
         let (verdict, record) = self.decide(&script::DISPATCH_OBSERVE, place, &left, &args).await?;

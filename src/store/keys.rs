@@ -8,8 +8,9 @@ use crate::access::CallerId;
 use crate::alert::Rule;
 use crate::dispatch::Place;
 use crate::error_report::GroupId;
-use crate::id::{DispatchId, KeyId};
+use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
 use crate::name::Name;
+use crate::pool::PoolName;
 
 /// The one hash that describes the store: version, shards, store id.
 pub const SCHEMA: &str = "gr:schema";
@@ -39,6 +40,11 @@ pub fn shard_of_lock(tenant: &Name, name: &Name, shards: u16) -> Shard {
 /// The shard of a breaker.
 pub fn shard_of_breaker(tenant: &Name, name: &Name, shards: u16) -> Shard {
     Shard(shard_of(tenant.as_str().bytes().chain([2]).chain(name.as_str().bytes()), shards))
+}
+
+/// The shard of a pool, with its workers, leases and sessions.
+pub fn shard_of_pool(pool: &PoolName, shards: u16) -> Shard {
+    Shard(shard_of(pool.tenant.as_str().bytes().chain([3]).chain(pool.pool.as_str().bytes()), shards))
 }
 
 fn shard_of(name: impl Iterator<Item = u8>, shards: u16) -> u16 {
@@ -115,6 +121,61 @@ impl Shard {
     /// Sorted set: the names of a tenant's breakers, all with score 0, so by name.
     pub fn index_breakers(self, tenant: &Name) -> String {
         format!("{}index:{}:breakers", self.prefix(), tenant.encoded())
+    }
+
+    /// Hash: a pool: its settings, and what was measured. Its sets are called the same, with their name after it.
+    pub fn pool(self, pool: &PoolName) -> String {
+        format!("{self}pool:{}", pool_key(pool))
+    }
+
+    /// Sorted set: the names of a tenant's pools, all with score 0, so by name.
+    pub fn index_pools(self, tenant: &Name) -> String {
+        format!("{self}index:{}:pools", tenant.encoded())
+    }
+
+    /// Sorted set: the pools of all tenants as `<tenant>:<pool>`, all with score 0.
+    pub fn index_all_pools(self) -> String {
+        format!("{self}index:pools")
+    }
+
+    /// Hash: a runner of a pool. The set of its workers is called the same, with `:workers` after it.
+    pub fn runner(self, pool: &PoolName, runner: &Name) -> String {
+        format!("{self}runner:{}:{}", pool_key(pool), runner.encoded())
+    }
+
+    /// What the key of a worker begins with, which its id ends.
+    pub fn workers(self) -> String {
+        format!("{self}worker:")
+    }
+
+    /// Hash: a worker.
+    pub fn worker(self, id: WorkerId) -> String {
+        format!("{self}worker:{id}")
+    }
+
+    /// Hash: a session's lease of a worker.
+    pub fn lease(self, id: LeaseId) -> String {
+        format!("{self}lease:{id}")
+    }
+
+    /// String: what the worker of a lease is told; apart, so that the lease shows no secret.
+    pub fn assignment(self, id: LeaseId) -> String {
+        format!("{self}assignment:{id}")
+    }
+
+    /// Hash: a named session: its lease, or the worker that it was with last.
+    pub fn session(self, pool: &PoolName, session: &Name) -> String {
+        format!("{self}session:{}:{}", pool_key(pool), session.encoded())
+    }
+
+    /// Sorted set: what is kept up by renewal or heartbeat, leases and runners, by when it is missed.
+    pub fn due_lease(self) -> String {
+        format!("{self}due:lease")
+    }
+
+    /// Sorted set: what workers, and sessions in line, wait for, by when it is overdue.
+    pub fn due_pool(self) -> String {
+        format!("{self}due:pool")
     }
 
     /// Hash: the lock of the elected leader, whose token is the term.
@@ -280,6 +341,17 @@ impl PlaceKeys {
             self.shard.shard(),
         ]
     }
+}
+
+/// `<tenant>:<pool>`, encoded.
+pub fn pool_key(pool: &PoolName) -> String {
+    format!("{}:{}", pool.tenant.encoded(), pool.pool.encoded())
+}
+
+/// The pool of `<tenant>:<pool>`; `None` where the text is none.
+pub fn parse_pool(key: &str) -> Option<PoolName> {
+    let (tenant, pool) = key.split_once(':')?;
+    Some(PoolName { tenant: Name::decode(tenant)?, pool: Name::decode(pool)? })
 }
 
 /// `<tenant>:<room>:<agent>`, encoded.

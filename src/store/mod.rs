@@ -25,12 +25,14 @@ pub mod keys;
 mod leader;
 mod limit;
 mod lock;
+mod pool;
 mod reap;
 mod record;
 mod room;
 mod rules;
 mod schema;
 mod script;
+mod worker;
 
 pub use admission::{Bounds, Taken};
 pub use breaker::{Asked, Report, Wanted};
@@ -42,11 +44,13 @@ pub use key::FoundKey;
 pub use leader::Campaign;
 pub use limit::Loan;
 pub use lock::Grant;
+pub use pool::{Asked as LeaseAsked, Planned};
 pub use reap::{Due, DueKind, Silence};
 pub use record::Record;
 pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
 pub use script::scripts;
+pub use worker::Lapsed;
 
 /// How a [`Store`] is reached.
 #[derive(Debug, Clone)]

@@ -87,6 +87,8 @@ pub struct ObserveRules {
 pub struct Observation<'a> {
     /// Redis's time when the look began, in milliseconds since 1970.
     pub looked_at_ms: u64,
+    /// How long it took.
+    pub took: Duration,
     /// Whether the room exists.
     pub room_exists: bool,
     /// Whether our agent is in it.

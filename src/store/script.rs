@@ -16,8 +16,24 @@ const DISPATCH: &str = concat!(
     "\n",
     include_str!("../../lua/dispatch/shared.lua"),
     "\n",
+    include_str!("../../lua/reap/brake.lua"),
+    "\n",
     include_str!("../../lua/dispatch/rules.lua")
 );
+const POOL: &str = concat!(
+    include_str!("../../lua/idempotency.lua"),
+    "\n",
+    include_str!("../../lua/pool/states.lua"),
+    "\n",
+    include_str!("../../lua/pool/shared.lua"),
+    "\n",
+    include_str!("../../lua/pool/demand.lua"),
+    "\n",
+    include_str!("../../lua/reap/brake.lua"),
+    "\n",
+    include_str!("../../lua/runner/follow.lua")
+);
+const STATES: &str = include_str!("../../lua/pool/states.lua");
 const BREAKER: &str =
     concat!(include_str!("../../lua/idempotency.lua"), "\n", include_str!("../../lua/breaker/shared.lua"));
 const KEY: &str = include_str!("../../lua/key/shared.lua");
@@ -125,6 +141,21 @@ scripts! {
     BREAKER_PAGE = "", "breaker/page.lua";
     BREAKER_FORCE = BREAKER, "breaker/force.lua";
     BREAKER_RESET = BREAKER, "breaker/reset.lua";
+    POOL_DEFINE = POOL, "pool/define.lua";
+    POOL_GET = STATES, "pool/get.lua";
+    POOL_PAGE = "", "pool/page.lua";
+    POOL_PLAN = POOL, "pool/plan.lua";
+    POOL_ACQUIRE = POOL, "pool/acquire.lua";
+    LEASE_CONFIRM = POOL, "lease/confirm.lua";
+    LEASE_RENEW = ONCE, "lease/renew.lua";
+    LEASE_RELEASE = POOL, "lease/release.lua";
+    LEASE_GET = "", "lease/get.lua";
+    WORKER_MARK = POOL, "worker/mark.lua";
+    WORKER_GET = "", "worker/get.lua";
+    WORKER_PAGE = "", "worker/page.lua";
+    RUNNER_SYNC = POOL, "runner/sync.lua";
+    REAP_LEASE = POOL, "reap/lease.lua";
+    REAP_POOL = POOL, "reap/pool.lua";
     LEADER_BEGIN = "", "leader/begin.lua";
     SCHEMA_CREATE = "", "schema/create.lua";
     SCHEMA_STEP = "", "schema/step.lua";

@@ -10,6 +10,7 @@ use greenroom::dispatch::{
     Which,
 };
 use greenroom::name::Name;
+use greenroom::pool::{PoolSettings, Pools};
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
 use greenroom::provider::{Person, Provider};
 use greenroom::store::{Bounds, Hints};
@@ -31,7 +32,9 @@ async fn replica(redis: &TestRedis, simulated: &Simulated, settings: Settings) -
     let mint = TokenMint::new("secret");
     let (work, metrics) = (TaskTracker::new(), Arc::new(Metrics::new()));
     let dispatches = Dispatches::new(store.clone(), provider, settings, mint, hints.clone(), work, metrics.clone());
-    background::start(&store, &dispatches, &hints, &BackgroundOptions::default(), &metrics, &stop, &stop);
+    let pools = Pools::new(store.clone(), hints.clone(), PoolSettings::default(), Duration::from_secs(15));
+    let works = (&dispatches, &pools);
+    background::start(&store, works, &hints, &BackgroundOptions::default(), &metrics, &stop, &stop);
     Replica { dispatches, _stop: stop.drop_guard() }
 }
 

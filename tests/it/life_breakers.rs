@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use greenroom::breaker::{Breaker, Breakers, Forced, Guard, Guarded, Outcome, Rules, Run, State};
+use greenroom::breaker::{Breaker, Breakers, Forced, Guard, Guarded, JITTER_MAX, Outcome, Rules, Run, State};
 use greenroom::name::Name;
 use greenroom::provider::Provider;
 use greenroom::provider::ProviderError;
@@ -53,7 +53,7 @@ impl Replica {
             tokio::spawn(hints.clone().follow(store.clone(), stop.clone()));
         }
         let metrics = Arc::new(Metrics::new());
-        let guard = Guard::new(NAME, rules, store.clone(), Arc::clone(&metrics));
+        let guard = Guard::new(NAME, rules, JITTER_MAX, store.clone(), Arc::clone(&metrics));
         tokio::spawn(guard.clone().keep(hints, stop.clone()));
         Self { guard, store, metrics, _stop: stop.drop_guard() }
     }
@@ -216,7 +216,7 @@ async fn closed_successes_are_reported_in_batches_and_before_the_failure_that_fo
     let redis = TestRedis::start().await;
     // Nobody keeps this one: what is reported is reported by the calls themselves.
     let store = redis.store().await;
-    let guard = Guard::new(NAME, RULES, store.clone(), Arc::new(Metrics::new()));
+    let guard = Guard::new(NAME, RULES, JITTER_MAX, store.clone(), Arc::new(Metrics::new()));
     let replica = Replica { guard, store, metrics: Arc::default(), _stop: CancellationToken::new().drop_guard() };
     for _ in 0..2 {
         for _ in 0..4 {

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 mod alerts;
+mod binary_alerts;
+mod binary_breakers;
 mod binary_canary;
 mod binary_commands;
 mod binary_connections;
@@ -52,6 +54,7 @@ mod store_model;
 mod store_notice;
 mod store_observe;
 mod store_once;
+mod store_pool;
 mod store_reap;
 mod store_report;
 mod support;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use greenroom::dispatch::{SessionState, State};
-use greenroom::store::{AcquireRules, Judgement, Refusal, Verdict};
+use greenroom::store::{AcquireRules, Commit, Judgement, Refusal, Verdict};
 
-use crate::support::scene::{BEGIN_MS, CLAIM, HOLD, Look, Scene, TTL_SECONDS, refusal};
+use crate::support::scene::{BEGIN_MS, CLAIM, HOLD, JOIN_DEADLINE, Look, Scene, TTL_SECONDS, refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -93,6 +93,28 @@ async fn a_tombstoned_dispatch_is_not_committed_and_the_live_one_not_tombstoned(
     assert_eq!(refusal(scene.commit(&record, "AD_1").await), Refusal::Tombstoned);
     scene.commit(&record, "AD_2").await.expect("a commit");
     assert!(!scene.store.tombstone(&scene.place, "AD_2").await.expect("an answer"));
+    scene.check_keys().await;
+}
+
+/// Made for a wish that has ended, it came late: under the id of what was ended nobody is given anything.
+#[tokio::test]
+async fn what_was_made_for_an_ended_dispatch_is_not_adopted() {
+    let scene = Scene::open().await;
+    let ended = scene.make("AD_1").await;
+    let (_, ending) = scene.store.end(&scene.place, ended.dispatch.id, "asked", CLAIM).await.expect("an end");
+    scene.store.ended(&scene.place, ending.dispatch.token).await.expect("the end");
+    let (_, fresh) = scene.acquire().await;
+    let late = Commit {
+        id: ended.dispatch.id,
+        provider_id: "AD_2",
+        agent_token: ended.dispatch.token,
+        adopted: true,
+        join_deadline: JOIN_DEADLINE,
+        once: None,
+    };
+    let adopted = scene.store.commit(&scene.place, fresh.dispatch.token, &late).await;
+    assert_eq!(refusal(adopted), Refusal::Tombstoned);
+    scene.commit(&fresh, "AD_3").await.expect("a commit");
     scene.check_keys().await;
 }
 

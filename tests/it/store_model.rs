@@ -228,6 +228,7 @@ impl World<'_> {
         let listed: Vec<_> = shown.map(|sid| person(sid, now)).collect();
         let seen = Observation {
             looked_at_ms: record.now_ms,
+            took: Duration::ZERO,
             room_exists: room,
             agent_here: here && room,
             job_listed: here && room,

@@ -132,6 +132,19 @@ async fn the_time_to_live_ends_it_only_when_nobody_is_there() {
     scene.check_nothing_left().await;
 }
 
+/// Redis hung, and carries the call out long after its caller gave up: whoever came meanwhile was not seen.
+#[tokio::test]
+async fn a_look_that_is_told_late_ends_nothing() {
+    let scene = Scene::open().await;
+    scene.make("AD_1").await;
+    scene.pass(Duration::from_secs(1));
+    let claimed = scene.claim_check().await;
+    scene.pass(Duration::from_millis(5_001));
+    assert_eq!(refusal(scene.observe(&claimed, &Look::default()).await), Refusal::NotOwner);
+    let claimed = scene.claim_check().await;
+    assert!(scene.observe(&claimed, &Look::agent_and(&["PA_1"])).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_closed_room_ends_it() {
     let scene = Scene::open().await;

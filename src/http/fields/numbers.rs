@@ -85,6 +85,21 @@ macro_rules! whole_field {
     };
 }
 
+/// A day of seconds: a session that lasts for longer is renewed.
+pub(in crate::http) const WORKER_LEASE_SECONDS_MAX: u32 = 86_400;
+/// The most workers of a runner.
+pub(in crate::http) const CAPACITY_MAX: u32 = 200;
+
+/// How long a session has its worker without renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct WorkerLeaseSeconds(pub(in crate::http) u32);
+
+/// How many workers a runner may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct Capacity(pub(in crate::http) u32);
+
+whole_field!(WorkerLeaseSeconds, "ttl_seconds", 1, WORKER_LEASE_SECONDS_MAX);
+whole_field!(Capacity, "capacity", 0, CAPACITY_MAX);
 whole_field!(TtlSeconds, "ttl_seconds", 1, TTL_SECONDS_MAX);
 whole_field!(LeaseSeconds, "ttl_seconds", 1, LEASE_SECONDS_MAX);
 whole_field!(WaitSeconds, "wait_seconds", 0, WAIT_SECONDS_MAX);

@@ -11,15 +11,18 @@ use crate::alert::{AlertState, Rule};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::error_report::{CONTEXT_MAX, Category, GroupId, Severity};
 use crate::http::fields::{
-    AgentName, BreakerName, CallOutcome, CategoryName, ERROR_BYTES_MAX, ErrorContext, ErrorText, FORCE_SECONDS_MAX,
-    FencingToken, ForceSeconds, ForceTo, HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName,
-    LEASE_SECONDS_MAX, Label, LeaseSeconds, LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, PageRoomName,
-    PermitId, PersonName, RateLimitPerSecond, RoomName, SNOOZE_SECONDS_MAX, STACK_BYTES_MAX, ScopeName, Session,
-    SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds,
-    WAIT_SECONDS_MAX, WaitSeconds,
+    AffinityName, AgentName, BreakerName, CAPACITY_MAX, CallOutcome, Capacity, CategoryName, DriverName,
+    ERROR_BYTES_MAX, Environment, ErrorContext, ErrorText, FORCE_SECONDS_MAX, FencingToken, ForceSeconds, ForceTo,
+    HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label, LeaseSeconds,
+    LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, ObservedName, PageRoomName, PermitId, PersonName,
+    PoolNameText, PriorityName, RateLimitPerSecond, ResetModeName, RoomName, RunnerName, SNOOZE_SECONDS_MAX,
+    STACK_BYTES_MAX, ScopeName, Session, SessionName, SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX,
+    TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName, WAIT_SECONDS_MAX,
+    WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
 };
-use crate::id::{DispatchId, KeyId};
+use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
+use crate::pool::ResetMode;
 
 /// Printable characters, as [`crate::name::Name::room`] takes them. Readers of other languages know these escapes.
 const PRINTABLE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u200B-\u200F\u202A-\u202E\u2066-\u2069\uFEFF]+$";
@@ -146,6 +149,61 @@ schema!(
     text("The id of a group of failures: the same failure of the same tenant always has the same one.")
         .pattern(Some("^err_[0-9a-f]{32}$"))
         .examples(["err_0198c5d0123470008000000000000000"])
+);
+schema!(PoolNameText, name(PLAIN, "guide", "A pool's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(
+    ResetModeName,
+    text("Between two sessions: `soft`, the worker clears itself and that is checked; `restart`, its process is started anew; `fresh`, another worker takes its place.")
+        .enum_values(Some(ResetMode::ALL.map(ResetMode::as_str)))
+);
+schema!(VersionName, name(PLAIN, "2026-11-21", "A version: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(SessionName, name(PRINTABLE, "ann", "A session's name: 1 to 128 printable characters."));
+schema!(
+    PriorityName,
+    text("A place in line. One step counts as much as a minute of waiting.")
+        .enum_values(Some(["urgent", "high", "normal", "low"]))
+);
+schema!(
+    AffinityName,
+    text("Where the session's own worker is busy: `hint`, another will do; `queue`, wait for it; `fail`, refuse.")
+        .enum_values(Some(["hint", "queue", "fail"]))
+);
+schema!(
+    Environment,
+    ObjectBuilder::new()
+        .description(Some("Variables for the session: at most 64, of 65,536 bytes in all. Told to the worker alone."))
+        .max_properties(Some(VARIABLES_MAX))
+        .additional_properties(Some(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())))
+);
+schema!(RunnerName, name(PLAIN, "node-1", "A runner's name: 1 to 128 letters, digits, `_`, `.`, `-`."));
+schema!(DriverName, name(PLAIN, "process", "What a runner starts workers with: letters, digits, `_`, `.`, `-`."));
+schema!(
+    ObservedName,
+    text("How its runner says that a worker is.").enum_values(Some([
+        "starting",
+        "ready",
+        "busy",
+        "resetting",
+        "stopping",
+        "gone"
+    ]))
+);
+schema!(
+    WorkerLeaseSeconds,
+    whole("How long the session has its worker unless it is renewed: 1 to 86,400 s.", WORKER_LEASE_SECONDS_MAX)
+);
+schema!(Capacity, whole("How many workers a runner may have: 0 to 200.", CAPACITY_MAX).minimum(Some(0)).examples([10]));
+schema!(
+    WorkerId,
+    text("A worker's id: kind, shard, unique part.")
+        .pattern(Some("^wrk_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .examples(["wrk_15_01a1fd860d1e7230996d8c6a011145cb"])
+);
+schema!(
+    LeaseId,
+    text("The id of a session's lease of a worker: kind, shard, unique part.")
+        .pattern(Some("^lse_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .examples(["lse_15_01a1fd860d1e7230996d8c6a011145cb"])
 );
 schema!(Rule, text("The name of a rule.").enum_values(Some(Rule::ALL.map(Rule::as_str))));
 schema!(

@@ -10,6 +10,7 @@ use greenroom::clock::Clock;
 use greenroom::dispatch::{
     Acquire, Acquired, Dispatches, NoticeKind, Place, RoomNotice, SessionState, Settings, TokenMint, Which,
 };
+use greenroom::lock::Locks;
 use greenroom::name::Name;
 use greenroom::provider::simulated::Simulated;
 use greenroom::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, Look, Person, Provider};
@@ -23,6 +24,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::desk::{Desk, MARK};
+use super::shared::RULES;
 
 pub(super) const ROOM: &str = "lobby";
 /// Longer than a schedule takes; rooms close a minute after it.
@@ -41,8 +43,10 @@ pub(super) struct Told {
 pub(super) struct Replica {
     pub(super) dispatches: Dispatches,
     pub(super) store: Store,
+    pub(super) locks: Locks,
+    pub(super) provider: Provider,
     world: Simulated,
-    book: Book,
+    pub(super) book: Book,
 }
 
 /// What all write down, and what they go by.
@@ -52,6 +56,8 @@ pub(super) struct Book {
     pub(super) told: Arc<Mutex<Vec<Told>>>,
     /// Whoever goes on for ever stops.
     pub(super) over: Arc<AtomicBool>,
+    /// Whether the provider fails, call by call.
+    pub(super) failing: Arc<AtomicBool>,
 }
 
 pub(super) fn place() -> Place {
@@ -62,7 +68,9 @@ pub(super) fn place() -> Place {
     }
 }
 
-fn settings() -> Settings {
+/// `opens`: whether the breakers of the provider open. Where they do not, they are asked and told all the same.
+fn settings(opens: bool) -> Settings {
+    let never = Rules { failures_max: 0, failure_percent: 0, slow_percent: 0, ..Rules::default() };
     Settings {
         ttl_seconds: TTL.as_secs().try_into().expect("seconds"),
         cleanup_interval: Duration::from_secs(5),
@@ -74,15 +82,15 @@ fn settings() -> Settings {
         failure_hold: Duration::from_secs(1),
         slow_try_interval: Duration::from_secs(5),
         pause_part_min: 1.0,
-        // Here they are asked and told, and never open: what an open one does is tried in `life_breakers`.
-        breaker: Rules { failures_max: 0, failure_percent: 0, slow_percent: 0, ..Rules::default() },
-        room_failures_max: 0,
+        breaker: if opens { RULES } else { never },
+        room_failures_max: if opens { RULES.failures_max } else { 0 },
+        breaker_jitter_max: 0,
         ..Settings::default()
     }
 }
 
 impl Replica {
-    pub(super) fn new(actor: usize, socket: &Path, desk: &Desk, world: &Simulated, book: &Book) -> Self {
+    pub(super) fn new(actor: usize, socket: &Path, desk: &Desk, world: &Simulated, book: &Book, opens: bool) -> Self {
         // Database 0 would not be selected.
         let number = actor + 1;
         let options = StoreOptions {
@@ -95,8 +103,10 @@ impl Replica {
         let store = Store::open(&options, 1).expect("a store");
         let provider = Provider::Simulated(world.behind(desk.gate(actor)));
         let (mint, work, metrics) = (TokenMint::new("secret"), TaskTracker::new(), Arc::new(Metrics::new()));
-        let dispatches = Dispatches::new(store.clone(), provider, settings(), mint, Hints::default(), work, metrics);
-        Self { dispatches, store, world: world.clone(), book: book.clone() }
+        let (hints, gated) = (Hints::default(), provider.clone());
+        let dispatches = Dispatches::new(store.clone(), gated, settings(opens), mint, hints.clone(), work, metrics);
+        let locks = Locks::new(store.clone(), hints);
+        Self { dispatches, store, locks, provider, world: world.clone(), book: book.clone() }
     }
 
     pub(super) async fn ask(self, after: Duration, patience: Duration) -> bool {

@@ -6,11 +6,15 @@
 //! a failure prints the command that replays it. See `docs/testing.md`.
 
 mod cast;
+mod copy;
 mod desk;
+mod ledger;
 mod resp;
 mod schedule;
+mod shared;
 mod verdict;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +28,7 @@ struct Tally {
     steps: AtomicU64,
     faults: AtomicU64,
     failed: AtomicU64,
+    shared: Mutex<ledger::Tally>,
     stop: AtomicBool,
 }
 
@@ -40,6 +45,7 @@ fn explore(first: u64, workers: usize, time: Duration, count_all: bool) -> Tally
                     tally.schedules.fetch_add(1, Ordering::Relaxed);
                     tally.steps.fetch_add(played.steps, Ordering::Relaxed);
                     tally.faults.fetch_add(played.faults, Ordering::Relaxed);
+                    tally.shared.lock().expect("no panic").add(played.tally);
                     if let Err(breach) = played.outcome {
                         tally.failed.fetch_add(1, Ordering::Relaxed);
                         tally.stop.fetch_or(!count_all, Ordering::Relaxed);
@@ -69,12 +75,14 @@ fn seeded_interleavings_keep_the_invariants() {
     let tally = explore(first, workers, time, count_all);
     eprintln!("{tally:?}");
     assert_eq!(tally.failed.load(Ordering::Relaxed), 0, "schedules failed: see above");
+    let ledger::Tally { grants, openings, closings, lapsed } = *tally.shared.lock().expect("no panic");
+    assert!([grants, openings, closings, lapsed].iter().all(|count| *count > 0), "nothing came to pass: {tally:?}");
 }
 
 #[test]
 fn a_seed_is_played_the_same_way_twice() {
     let mut stage = Stage::open();
-    for seed in 0..20 {
+    for seed in 0..30 {
         let (first, second) = (stage.play(seed), stage.play(seed));
         let differs = first.trace.iter().zip(&second.trace).find(|(first, second)| first != second);
         assert_eq!((differs, first.trace.len()), (None, second.trace.len()), "seed {seed}");

@@ -1,5 +1,6 @@
 //! As much of Redis's protocol as a gate needs: commands as they come in, answers as they go out.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -27,6 +28,21 @@ fn number(buffer: &[u8], at: &mut usize, kind: u8) -> Option<usize> {
     assert_eq!(line[0], kind, "a command is an array of strings");
     *at += end + 2;
     std::str::from_utf8(&line[1..end]).ok()?.parse().ok()
+}
+
+/// The strings and numbers of an answer, in their order; none where it is an error.
+pub(super) fn words_of(answer: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(answer);
+    let (mut lines, mut words) = (text.split("\r\n"), Vec::new());
+    while let Some(line) = lines.next() {
+        match line.as_bytes().first() {
+            Some(b'-') => return None,
+            Some(b'$') => words.push(if line == "$-1" { String::new() } else { lines.next()?.to_owned() }),
+            Some(b':' | b'+') => words.push(line[1..].to_owned()),
+            _ => {}
+        }
+    }
+    Some(words)
 }
 
 /// A connection on which one command after the other is carried out, while everything else waits.
@@ -75,6 +91,12 @@ impl Redis {
             }
         }
         found
+    }
+
+    /// The fields of a hash.
+    pub(super) fn hash(&mut self, key: &str) -> BTreeMap<String, String> {
+        let flat = self.strings(&["HGETALL", key]);
+        flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
     fn read(&mut self, answer: &mut Vec<u8>) {

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use greenroom::provider::simulated::gate::Fate;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
 use greenroom::provider::{Provider, RoomTimeouts};
+use greenroom::store::keys::Shard;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::net::UnixListener;
@@ -16,8 +17,11 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 
 use super::cast::{self, Book, ROOM, Replica, TTL};
+use super::copy::Copy;
 use super::desk::{Desk, Held, Reply, Scripts, Waits, load_scripts};
+use super::ledger::{Ledger, Tally};
 use super::resp::Redis;
+use super::shared;
 use super::verdict::{self, Watch};
 use crate::support::server::Server;
 
@@ -30,6 +34,17 @@ const WILD_STEPS: u64 = 90;
 const CALM_STEPS: u64 = 1500;
 /// So often in a row everybody has had a turn and nothing came of it: all wait.
 const SILENT_TURNS: u32 = 10;
+
+/// What is played, by the seed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    /// An agent for a room.
+    Room,
+    /// The same, where the provider fails for stretches, and its breakers open.
+    RoomInTrouble,
+    /// Locks and breakers alone; Redis may fail over.
+    Shared,
+}
 
 /// A Redis for one schedule after the other.
 pub(super) struct Stage {
@@ -44,6 +59,7 @@ pub(super) struct Stage {
 pub(super) struct Played {
     pub(super) steps: u64,
     pub(super) faults: u64,
+    pub(super) tally: Tally,
     pub(super) trace: Vec<String>,
     pub(super) outcome: Result<(), String>,
 }
@@ -76,13 +92,19 @@ impl Stage {
         let timeouts = RoomTimeouts { empty_timeout_seconds: 3600, departure_timeout_seconds: 3600 };
         Provider::Simulated(world.clone()).ensure_room(ROOM, timeouts).await.expect("a room");
         let mut rng = StdRng::seed_from_u64(seed);
+        let piece = [Piece::Room, Piece::RoomInTrouble, Piece::Shared][usize::try_from(seed % 3).expect("a place")];
         let mut play = Play {
+            piece,
             redis: &mut self.line,
             desk,
             world,
             socket: self.socket.clone(),
             book: Book::default(),
             watch: Watch::default(),
+            ledger: Ledger::default(),
+            heard: Ok(()),
+            copy: None,
+            behind: Duration::ZERO,
             began: Instant::now(),
             faults_left: rng.random_range(0..=FAULTS_MAX),
             rng,
@@ -94,8 +116,8 @@ impl Stage {
         };
         let outcome = play.run().await.map_err(|breach| format!("seed {seed}: {breach}"));
         let steps = play.book.step.load(Ordering::SeqCst);
-        let (faults, trace) = (play.faults, play.trace);
-        Played { steps, faults, trace, outcome }
+        let (faults, tally, trace) = (play.faults, play.ledger.tally, play.trace);
+        Played { steps, faults, tally, trace, outcome }
     }
 }
 
@@ -108,15 +130,25 @@ enum Turn {
     ReplyLost,
     /// Of calls of the provider only: an error now, done later.
     Late,
+    /// The same, never done.
+    Failed,
 }
 
 struct Play<'a> {
+    piece: Piece,
     redis: &'a mut Redis,
     desk: Desk,
     world: Simulated,
     socket: PathBuf,
     book: Book,
     watch: Watch,
+    ledger: Ledger,
+    /// What the ledger says of what was carried out.
+    heard: Result<(), String>,
+    /// What Redis falls back to.
+    copy: Option<Copy>,
+    /// How far Redis's clock is behind since then.
+    behind: Duration,
     began: Instant,
     rng: StdRng,
     faults_left: u32,
@@ -131,14 +163,16 @@ struct Play<'a> {
 impl Play<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let replicas: Vec<_> = (0..REPLICAS).map(|actor| self.replica(actor)).collect();
-        let tasks = cast::set_out(&replicas, &mut self.rng);
+        let set_out = if self.piece == Piece::Shared { shared::set_out } else { cast::set_out };
+        let tasks = set_out(&replicas, &mut self.rng);
         for _ in 0..WILD_STEPS {
             self.settle().await;
             if self.are_done(&tasks) {
                 break;
             }
-            self.step().await?;
+            self.step(&replicas).await?;
         }
+        self.book.failing.store(false, Ordering::SeqCst);
         self.book.over.store(true, Ordering::SeqCst);
         for late in self.late.drain(..) {
             let _ = late.send(());
@@ -146,16 +180,24 @@ impl Play<'_> {
         self.calm(|play| play.are_done(&tasks)).await?;
         (0..REPLICAS).for_each(|actor| self.desk.kill(actor));
         self.watch.judge(&self.book.told.lock().expect("no panic"))?;
-        self.clear_up().await
+        if self.piece == Piece::Shared { self.find_all_well().await } else { self.clear_up().await }
     }
 
     fn replica(&self, actor: usize) -> Replica {
-        Replica::new(actor, &self.socket, &self.desk, &self.world, &self.book)
+        let opens = self.piece != Piece::Room;
+        Replica::new(actor, &self.socket, &self.desk, &self.world, &self.book, opens)
     }
 
     /// Whether all that can have finished.
     fn are_done(&self, tasks: &[(usize, JoinHandle<()>)]) -> bool {
         tasks.iter().all(|(actor, task)| self.dead.contains(actor) || task.is_finished())
+    }
+
+    /// Another replica finds the lock free, and the breakers close.
+    async fn find_all_well(&mut self) -> Result<(), String> {
+        let fresh = self.replica(REPLICAS);
+        self.finish(fresh.find_all_well()).await??;
+        self.ledger.all_are_closed()
     }
 
     /// Another replica takes over, with nobody left; then the dispatch ends.
@@ -213,7 +255,8 @@ impl Play<'_> {
     }
 
     /// One thing happens: time passes, or something that waits gets its turn.
-    async fn step(&mut self) -> Result<(), String> {
+    async fn step(&mut self, replicas: &[Replica]) -> Result<(), String> {
+        self.have_trouble(replicas);
         if self.rng.random_bool(0.1) {
             self.stalled = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..REPLICAS));
         }
@@ -237,7 +280,41 @@ impl Play<'_> {
         self.check().await
     }
 
+    /// The provider fails for a while; Redis fails over, once.
+    fn have_trouble(&mut self, replicas: &[Replica]) {
+        if self.piece != Piece::Room && self.rng.random_bool(0.06) {
+            let was_failing = self.book.failing.fetch_xor(true, Ordering::SeqCst);
+            self.note(if was_failing { "the provider is well" } else { "the provider fails" });
+        }
+        if self.piece != Piece::Shared || !self.behind.is_zero() {
+            return;
+        }
+        if self.rng.random_bool(0.06) {
+            self.copy = Some(Copy::of(self.redis));
+        }
+        if self.copy.is_some() && self.rng.random_bool(0.03) {
+            self.fail_over(replicas);
+        }
+    }
+
+    /// Who is left has noticed before anything else is carried out: each has raised the floor of the tokens.
+    fn fail_over(&mut self, replicas: &[Replica]) {
+        let Some(copy) = self.copy.take() else { return };
+        copy.put_back(self.redis);
+        self.behind = Duration::from_millis(self.rng.random_range(1..6000));
+        let alive = replicas.iter().enumerate().filter(|(actor, _)| !self.dead.contains(actor));
+        let floor = alive.map(|(_, replica)| replica.store.token_seen()).max().unwrap_or_default();
+        self.redis.call(&["HSET", &Shard(0).shard(), "token_floor", &floor.to_string()]);
+        self.ledger.begin_anew(self.redis, floor);
+        self.faults += 1;
+        self.note(&format!("Redis fails over, {} ms behind", self.behind.as_millis()));
+    }
+
     fn turn(&mut self, held: &Held) -> Turn {
+        let is_call = matches!(held.waits, Waits::Call(_));
+        if is_call && self.book.failing.load(Ordering::SeqCst) {
+            return Turn::Failed;
+        }
         // What a creation leaves behind is what most of the protocol is about.
         let risk = if held.name == "create" { 0.4 } else { 0.1 };
         if self.faults_left == 0 || !self.rng.random_bool(risk) {
@@ -245,7 +322,6 @@ impl Play<'_> {
         }
         self.faults_left -= 1;
         self.faults += 1;
-        let is_call = matches!(held.waits, Waits::Call(_));
         let turns = [Turn::CrashBefore, Turn::CrashAfter, Turn::ReplyLost, Turn::Late];
         turns[self.rng.random_range(0..if is_call { 4 } else { 3 })]
     }
@@ -257,7 +333,10 @@ impl Play<'_> {
         match (waits, turn) {
             (_, Turn::CrashBefore) => {}
             (Waits::Command { words, slot, connection }, _) => {
-                let answer = Desk::carry_out(self.redis, &words, self.now_ms());
+                let now_ms = self.now_ms();
+                let answer = Desk::carry_out(self.redis, &words, now_ms);
+                let heard = self.ledger.hear(&name, &words, &answer, now_ms);
+                self.heard = std::mem::replace(&mut self.heard, Ok(())).and(heard);
                 if turn != Turn::CrashAfter {
                     let lost = turn == Turn::ReplyLost;
                     let _ = connection.send(if lost { Reply::Close } else { Reply::Answer(slot, answer) });
@@ -268,6 +347,8 @@ impl Play<'_> {
                 self.late.push(late);
                 let _ = sender.send(Fate::Late(signal));
             }
+            // Nobody gives the signal.
+            (Waits::Call(sender), Turn::Failed) => drop(sender.send(Fate::Late(oneshot::channel().1))),
             (Waits::Call(sender), Turn::Answered) => drop(sender.send(Fate::Answered)),
             (Waits::Call(sender), _) => drop(sender.send(Fate::Unheard)),
         }
@@ -294,11 +375,13 @@ impl Play<'_> {
         self.settle().await;
         let step = self.book.step.load(Ordering::SeqCst);
         let look = cast::look(&self.world).await;
+        std::mem::replace(&mut self.heard, Ok(()))?;
         self.watch.look(step, self.redis, &look)
     }
 
     fn now_ms(&self) -> u64 {
         BEGIN_MS + u64::try_from(self.began.elapsed().as_millis()).expect("a time")
+            - u64::try_from(self.behind.as_millis()).expect("a time")
     }
 
     /// Waits until everybody waits for the desk, or for time.

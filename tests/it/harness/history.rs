@@ -23,6 +23,22 @@ pub(crate) enum Verb {
     Nonsense,
 }
 
+/// What is asked of a lock or a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    AcquireLock,
+    RenewLock,
+    ReleaseLock,
+    Permit,
+    Report,
+}
+
+impl Act {
+    pub(crate) fn is_of_locks(self) -> bool {
+        matches!(self, Self::AcquireLock | Self::RenewLock | Self::ReleaseLock)
+    }
+}
+
 /// How a call came out.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
@@ -66,6 +82,30 @@ impl Call {
     /// The id in the body of a 2xx.
     pub(crate) fn id_told(&self) -> Option<&str> {
         self.ok()?.1["id"].as_str()
+    }
+}
+
+/// A call about a lock or a breaker.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub(crate) act: Act,
+    /// Which lock or breaker.
+    pub(crate) name: &'static str,
+    /// What was asked.
+    pub(crate) body: Value,
+    pub(crate) replica: usize,
+    pub(crate) invoked: Duration,
+    pub(crate) returned: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+impl Use {
+    /// The body of a 2xx.
+    pub(crate) fn answer(&self) -> Option<&Value> {
+        match &self.outcome {
+            Outcome::Ok { body, .. } => Some(body),
+            _ => None,
+        }
     }
 }
 
@@ -123,6 +163,7 @@ pub(crate) struct History {
     pub(crate) began: Instant,
     began_ms: u64,
     pub(crate) calls: Log<Call>,
+    pub(crate) uses: Log<Use>,
     pub(crate) samples: Log<Sample>,
     pub(crate) events: Log<Event>,
     pub(crate) windows: Log<Window>,
@@ -157,6 +198,7 @@ impl History {
             began: Instant::now(),
             began_ms: u64::try_from(wall.as_millis()).unwrap_or_default(),
             calls: Log::default(),
+            uses: Log::default(),
             samples: Log::default(),
             events: Log::default(),
             windows: Log::default(),

@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{Call, History, Outcome, Verb};
+use super::others;
 use super::rig::{AGENTS, Rig};
 use super::schedule::REPLICAS;
 use crate::standin::Kind;
-use crate::support::client::Client;
+use crate::support::client::{Client, Request};
 use crate::support::size_of_test;
 use crate::support::stage::KEY;
 
@@ -80,6 +81,7 @@ impl Load {
             let dice = StdRng::seed_from_u64(seed ^ (n + 1) << 48);
             tasks.spawn(come_and_go(Arc::clone(rig), room, dice, settled.clone()));
         }
+        others::start(rig, history, seed, (&settled, &over), &mut tasks);
         Self { settled, over, tasks }
     }
 
@@ -113,6 +115,16 @@ async fn come_and_go(rig: Arc<Rig>, room: &'static str, mut dice: StdRng, settle
             return;
         }
         rig.livekit.person_leaves(room, &sid);
+    }
+}
+
+/// How a call comes out.
+pub(super) async fn outcome(request: Request) -> Outcome {
+    let Ok(answer) = request.send().await else { return Outcome::Unknown };
+    let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default());
+    match status {
+        ..300 => Outcome::Ok { status, body },
+        _ => Outcome::Fail { status, code: body["code"].as_str().unwrap_or_default().to_owned() },
     }
 }
 
@@ -240,16 +252,7 @@ impl Caller {
             request = request.json(body);
         }
         let invoked = self.history.now();
-        let outcome = match request.send().await {
-            Err(_) => Outcome::Unknown,
-            Ok(answer) => {
-                let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default());
-                match status {
-                    ..300 => Outcome::Ok { status, body },
-                    _ => Outcome::Fail { status, code: body["code"].as_str().unwrap_or_default().to_owned() },
-                }
-            }
-        };
+        let outcome = outcome(request).await;
         let call = Call {
             verb,
             replica,

@@ -39,6 +39,7 @@ mod faults;
 mod history;
 mod leftovers;
 mod load;
+mod others;
 mod proxy;
 mod rig;
 mod schedule;
@@ -107,6 +108,7 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
     let well = well.map_or_else(|| Err(leftovers::unserved(&rig, &history)), |()| Ok(history.now()));
     tokio::time::sleep(Duration::from_millis(1500)).await;
     load.end().await;
+    let unwell = others::unwell(&rig, &history).await;
     load::leave_all(&rig);
     let emptied = history.now();
     let clean = within(BOUND, async || leftovers::left(&rig).await.is_empty()).await;
@@ -119,7 +121,7 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
     let log = rig.livekit.log();
     let asked = rig.livekit.calls().into_iter().filter(|call| call.method == Method::ListParticipants);
     let looks = asked.map(|call| (call.at.into_std().saturating_duration_since(history.began), call.room)).collect();
-    let record = Record { schedule, history, log, looks, mended, well, emptied, cleaned, left, tombstones };
+    let record = Record { schedule, history, log, looks, mended, well, unwell, emptied, cleaned, left, tombstones };
     let violations = checker::check(&record);
     let figures = format!("{} in {:.0?}", checker::figures(&record), began.elapsed());
     if !violations.is_empty() || std::env::var_os("GREENROOM_HARNESS_KEEP").is_some() {

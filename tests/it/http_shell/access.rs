@@ -28,6 +28,21 @@ const TAKES: &[&str] = &[
     "POST /v1/locks/{name}/acquire: dispatch,pool,worker,task",
     "POST /v1/locks/{name}/renew: dispatch,pool,worker,task",
     "POST /v1/locks/{name}/release: dispatch,pool,worker,task",
+    "GET /v1/pools: pool,read",
+    "PUT /v1/pools/{pool}: pool",
+    "GET /v1/pools/{pool}: pool,read",
+    "GET /v1/pools/{pool}/plan: pool,read",
+    "POST /v1/pools/{pool}/leases: pool,worker",
+    "GET /v1/pools/{pool}/workers: pool,read",
+    "GET /v1/leases/{id}: pool,read",
+    "POST /v1/leases/{id}/renew: pool,worker",
+    "POST /v1/leases/{id}/release: pool,worker",
+    "GET /v1/workers/{id}: pool,read",
+    "POST /v1/workers/{id}/cordon: pool",
+    "POST /v1/workers/{id}/uncordon: pool",
+    "POST /v1/workers/{id}/drain: pool",
+    "POST /v1/workers/{id}/recycle: pool",
+    "POST /v1/runners/{runner}/sync: worker",
     "GET /v1/policies: dispatch,pool,worker,task,read,admin",
     "POST /v1/errors: dispatch,pool,worker,task",
     "GET /v1/errors: read",
@@ -110,13 +125,20 @@ fn path(template: &str, thing: &str) -> String {
     };
     let path = template.replace("{id}", thing).replace("{room}", thing).replace("{agent}", "guide");
     let path = path.replace("{rule}", "agents_live").replace("{name}", "nightly").replace("{breaker}", "crm");
+    let path = path.replace("{pool}", "py").replace("{runner}", "node-1");
     format!("{path}{query}")
 }
 
 /// A request that makes sense to the route.
 async fn send(running: &Running, method: &str, template: &str, thing: &str, key: Option<&str>) -> (u16, Value) {
     let body = match template {
+        "/v1/pools/{pool}" if method == "PUT" => Some(json!({})),
         _ if method != "POST" => None,
+        "/v1/pools/{pool}/leases" => Some(json!({"session": "ann"})),
+        "/v1/leases/{id}/renew" | "/v1/leases/{id}/release" => Some(json!({"token": 1})),
+        "/v1/runners/{runner}/sync" => {
+            Some(json!({"pool": "py", "host": "h", "driver": "process", "capacity": 1, "workers": []}))
+        }
         "/v1/dispatches" => Some(json!({"room": "lobby", "agent": "guide"})),
         "/v1/dispatches/{id}/ttl" => Some(json!({"ttl_seconds": 9})),
         "/v1/connect" => Some(json!({"room": "lobby"})),
@@ -135,7 +157,8 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
     // A list takes its own filters only.
     let path = if method == "POST" {
         let path = template.replace("{id}", thing).replace("{agent}", "guide").replace("{name}", "nightly");
-        path.replace("{rule}", "agents_live").replace("{breaker}", "crm")
+        let path = path.replace("{rule}", "agents_live").replace("{breaker}", "crm");
+        path.replace("{pool}", "py").replace("{runner}", "node-1")
     } else {
         path(template, thing)
     };

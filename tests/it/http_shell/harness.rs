@@ -17,6 +17,7 @@ use greenroom::http::{
 use greenroom::lifecycle::Shutdown;
 use greenroom::lock::Locks;
 use greenroom::name::Name;
+use greenroom::pool::{PoolSettings, Pools};
 use greenroom::provider::Provider;
 use greenroom::provider::simulated::{Simulated, SimulatedOptions};
 use greenroom::store::Hints;
@@ -80,6 +81,8 @@ pub(super) async fn start(setup: Setup) -> Running {
     let app: App = Arc::new(AppState {
         dispatches: dispatches(&redis, setup.provider_delay).await,
         locks: Locks::new(redis.store().await, Hints::default()).until(shutdown.stopping()),
+        pools: Pools::new(redis.store().await, Hints::default(), PoolSettings::default(), Duration::from_secs(15))
+            .until(shutdown.stopping()),
         errors: ErrorReports::new(
             redis.store().await,
             GroupBounds { groups_max: 100, lifetime: Duration::from_hours(1) },

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod contract;
+pub(crate) mod pool_scene;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;

@@ -209,6 +209,7 @@ impl Scene {
     pub(crate) async fn observe(&self, claimed: &Record, look: &Look) -> Result<(Judgement, Record), StoreError> {
         let seen = Observation {
             looked_at_ms: claimed.now_ms,
+            took: Duration::ZERO,
             room_exists: look.room,
             agent_here: look.agent,
             job_listed: look.job,
@@ -308,6 +309,13 @@ impl Scene {
                 "once" => ("hash", 86_400),
                 "limit" => ("hash", 2),
                 "index" if key.ends_with(":errors") => ("zset", 604_800),
+                "session" if self.run::<u8>(&["HEXISTS", &key, "lease"]).await == 1 => ("hash", -1),
+                "session" => ("hash", 300),
+                "worker" if self.run::<String>(&["HGET", &key, "state"]).await == "terminated" => ("hash", 3_600),
+                "runner" if key.ends_with(":workers") => ("zset", -1),
+                "pool" if key.split(':').count() > 5 => ("zset", -1),
+                "lease" | "pool" | "runner" | "worker" => ("hash", -1),
+                "assignment" => ("string", -1),
                 "due" | "index" | "quota" => ("zset", -1),
                 "alerts" => ("hash", 3_600),
                 "events" => ("stream", -1),

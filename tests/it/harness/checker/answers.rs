@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::{Record, Violation};
-use crate::harness::history::{Call, Outcome, Verb};
+use crate::harness::history::{Act, Call, Outcome, Use, Verb};
 use crate::harness::schedule::Trouble;
 
 /// After Redis is back, each replica that runs serves within a second; the rest is the machine's.
@@ -16,6 +16,7 @@ pub(super) fn violations(record: &Record, timeline: &Timeline) -> Vec<Violation>
     let mut found: Vec<Violation> = calls.iter().filter_map(|call| untrue(record, timeline, call)).collect();
     found.extend(refusals_left_no_trace(record, timeline, &calls));
     found.extend(served_after_a_break(record));
+    found.extend(record.history.uses.all().iter().filter_map(|used| untrue_use(record, used)));
     if !record.lost_something() {
         found.extend(one_answer_a_key(&calls));
         found.extend(ids_do_not_come_back(&calls));
@@ -43,16 +44,7 @@ fn untrue(record: &Record, timeline: &Timeline, call: &Call) -> Option<Violation
     if call.verb == Verb::Nonsense {
         return Some(violation("nonsense is refused", call, format!("{status} {body}")));
     }
-    let windows = record.history.windows.all();
-    let margin = Duration::from_millis(100);
-    let without_redis = windows.iter().find(|window| {
-        let concerns = match window.trouble {
-            Trouble::ReplicaCutOff(replica) => replica == call.replica,
-            trouble => trouble == Trouble::RedisStopped,
-        };
-        concerns && call.invoked > window.since + margin && call.returned + margin < window.to
-    });
-    if let Some(window) = without_redis {
+    if let Some(window) = record.without_redis(call.replica, call.invoked, call.returned) {
         let what = format!("{status} within {window:?}");
         return Some(violation("nothing is answered without Redis", call, what));
     }
@@ -73,6 +65,22 @@ fn untrue(record: &Record, timeline: &Timeline, call: &Call) -> Option<Violation
         }
         Some(_) => None,
     }
+}
+
+/// The same of locks and breakers, as far as one answer tells.
+fn untrue_use(record: &Record, used: &Use) -> Option<Violation> {
+    if let Outcome::Fail { status, .. } = used.outcome {
+        let expected = match used.act {
+            Act::Permit => status == 503,
+            // Redis may have forgotten the breaker.
+            Act::Report => status == 503 || status == 404 && record.lost_something(),
+            _ => [409, 503].contains(&status),
+        };
+        return (!expected).then(|| used.breaks("only what is expected is refused", String::new()));
+    }
+    used.answer()?;
+    let window = record.without_redis(used.replica, used.invoked, used.returned)?;
+    Some(used.breaks("nothing is answered without Redis", format!("within {window:?}")))
 }
 
 /// Invariant 13: a 4xx changed nothing.

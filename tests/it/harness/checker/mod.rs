@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{Call, History, Outcome, Verb};
-use super::schedule::Schedule;
+use super::history::{Call, History, Outcome, Use, Verb, Window};
+use super::schedule::{Schedule, Trouble};
 use crate::standin::Happening;
 use timeline::Timeline;
 
 mod answers;
+mod breakers;
+mod locks;
 mod rooms;
 mod store;
 mod timeline;
@@ -28,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) mended: Duration,
     /// When everybody was served again, or who was not.
     pub(crate) well: Result<Duration, Vec<String>>,
+    /// Which locks and breakers were of no use although all was well.
+    pub(crate) unwell: Vec<String>,
     /// When everybody left.
     pub(crate) emptied: Duration,
     /// When nothing was left, or was waited for no longer.
@@ -35,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) left: Vec<String>,
     pub(crate) tombstones: HashSet<String>,
 }
+
+/// How old at most what a Redis without its last moments shows.
+const OLDER_COPY: Duration = Duration::from_secs(3);
 
 /// A promise that was broken.
 #[derive(Debug, Clone)]
@@ -56,11 +63,37 @@ impl fmt::Display for Violation {
 impl Record {
     /// Whether Redis may have come back as an older copy of itself.
     pub(crate) fn lost_something(&self) -> bool {
-        self.schedule.troubles().any(super::schedule::Trouble::loses)
+        self.schedule.troubles().any(Trouble::loses)
+    }
+
+    /// Whether Redis may have lost something of what it took between the two.
+    fn may_have_lost(&self, from: Duration, to: Duration) -> bool {
+        self.history.was_there(from, to + OLDER_COPY, Trouble::loses)
+    }
+
+    /// While what, all that time, the replica could not reach Redis, where that is so.
+    fn without_redis(&self, replica: usize, from: Duration, to: Duration) -> Option<Window> {
+        let margin = Duration::from_millis(100);
+        let windows = self.history.windows.all();
+        let without = windows.iter().find(|window| {
+            let concerns = match window.trouble {
+                Trouble::ReplicaCutOff(cut_off) => cut_off == replica,
+                trouble => trouble == Trouble::RedisStopped,
+            };
+            concerns && from > window.since + margin && to + margin < window.to
+        });
+        without.copied()
     }
 
     fn at(&self, happening: &Happening) -> Duration {
         happening.at.into_std().saturating_duration_since(self.history.began)
+    }
+}
+
+impl Use {
+    fn breaks(&self, promise: &'static str, mut what: String) -> Violation {
+        let _ = write!(what, ": {:?} {} → {:?}", self.act, self.body, self.outcome);
+        Violation { promise, room: self.name.to_owned(), from: self.invoked, to: self.returned, what }
     }
 }
 
@@ -70,6 +103,8 @@ pub(crate) fn check(record: &Record) -> Vec<Violation> {
     let mut violations = rooms::violations(record, &timeline);
     violations.extend(store::violations(record, &timeline));
     violations.extend(answers::violations(record, &timeline));
+    violations.extend(locks::violations(record));
+    violations.extend(breakers::violations(record));
     violations
 }
 
@@ -121,6 +156,11 @@ pub(crate) fn story(record: &Record, room: &str, from: Duration, to: Duration) -
         };
         let text = format!("{:?} {}:{} {} at replica {}", call.verb, call.room, call.agent, call.id, call.replica);
         lines.push((call.returned, format!("CALL    {text} since {} ms: {outcome}", call.invoked.as_millis())));
+    }
+    for used in history.uses.all().iter().filter(|used| room.is_empty() || used.name == room) {
+        let Use { act, name, body, replica, invoked, outcome, .. } = used;
+        let text = format!("{act:?} {name} {body} at replica {replica} since {} ms: {outcome:?}", invoked.as_millis());
+        lines.push((used.returned, format!("USE     {text}")));
     }
     lines.sort_by_key(|(at, _)| *at);
     let mut text = String::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::timeline::{MadeDispatch, Timeline};
 use super::{Record, Violation};
 use crate::harness::BOUND;
-use crate::harness::history::Verb;
+use crate::harness::history::{Event, Verb};
 use crate::harness::load::STAYS;
 use crate::harness::rig::AGENTS;
 use crate::harness::schedule::{Failing, Trouble};
@@ -26,6 +26,15 @@ pub(super) fn violations(record: &Record, timeline: &Timeline) -> Vec<Violation>
     found.extend(two_at_work(record, timeline));
     found.extend(ended_with_people(record, timeline));
     found.extend(replaced_without_need(record, timeline));
+    if !record.unwell.is_empty() {
+        found.push(Violation {
+            promise: "once all is well, every lock is to be had, and every breaker closes",
+            room: String::new(),
+            from: record.mended,
+            to: record.emptied,
+            what: record.unwell.join("; "),
+        });
+    }
     if !record.left.is_empty() {
         found.push(Violation {
             promise: "once everybody has left, nothing stays at the provider or in Redis",
@@ -139,8 +148,19 @@ fn replaced_without_need(record: &Record, timeline: &Timeline) -> Vec<Violation>
     needless.map(violation).collect()
 }
 
+/// When it was decided that the provider's dispatch has to go: its deletion may come much later, while the provider
+/// fails, or is not asked because of that.
+fn given_up(record: &Record, dispatch: &MadeDispatch) -> Option<Duration> {
+    let events = record.history.events.all();
+    let own = |event: &&Event| event.field("room") == dispatch.life.room && event.field("agent") == dispatch.agent;
+    let own: Vec<&Event> = events.iter().filter(own).collect();
+    let last = own.iter().rposition(|event| event.field("provider_id") == dispatch.provider_id)?;
+    own.get(last + 1).map(|event| event.at)
+}
+
 fn is_needless(record: &Record, timeline: &Timeline, dispatch: &MadeDispatch) -> bool {
-    let (at, room) = (dispatch.life.to, &dispatch.life.room);
+    let room = &dispatch.life.room;
+    let at = given_up(record, dispatch).map_or(dispatch.life.to, |decided| decided.min(dispatch.life.to));
     let from = at.saturating_sub(CALM);
     let worked = timeline.agents.iter().any(|one| {
         one.provider_id == dispatch.provider_id

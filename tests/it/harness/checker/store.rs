@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::timeline::Timeline;
-use super::{Record, Violation};
+use super::{OLDER_COPY, Record, Violation};
 use crate::harness::history::{Event, Sample};
 use crate::harness::rig::{BELIEVED, CLAIM};
 use crate::harness::schedule::Trouble;
 
-/// How old at most what a Redis without its last moments shows.
-const OLDER_COPY: Duration = Duration::from_secs(3);
 /// How much a watcher of a busy machine may be late.
 const SLACK_MS: u64 = 250;
 

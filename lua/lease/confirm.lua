@@ -1,0 +1,25 @@
+-- Who asked for a worker asks how that stands, which shows that it is still there; takes what it was offered.
+-- KEYS[1] hash    gr:{shard}:pool:<tenant>:<pool>
+-- KEYS[2] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
+-- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] lease
+-- ARGV[4] digest of the request, ARGV[5] its attempt (see idempotency.lua)
+-- Builds: the pool's sets, its workers, leases and sessions (see shared.lua)
+-- Returns: {verdict, now, lease as field, value, …}; verdict is held, offered, waiting, or none where it is over
+-- Errors: KEY_REUSED, UNDER_WAY
+local now = clock(ARGV[1])
+local once = { key = KEYS[2], body = ARGV[4], attempt = ARGV[5] }
+local refused = replay(once) or take_up(once, now, ARGV[3])
+if refused then
+  return refused
+end
+local p, l = load_pool(ARGV[2]), lease_of(ARGV[3])
+if not p or not l then
+  return { 'none', now, {} }
+end
+serve(p, now)
+if l.state == 'offered' and l.taken then
+  hold(l, now)
+end
+save_all(now)
+local answer = { l.state == 'ended' and 'none' or l.state, now, flatten(l) }
+return l.state == 'held' and keep(once, answer) or answer

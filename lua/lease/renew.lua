@@ -1,0 +1,25 @@
+-- The holder keeps its lease for longer. One that is over is not renewed: its worker may serve another by now.
+-- KEYS[1] hash    gr:{shard}:lease:<lease>
+-- KEYS[2] zset    gr:{shard}:due:lease
+-- KEYS[3] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
+-- ARGV[1] now ms (empty: Redis's)   ARGV[2] lease   ARGV[3] token   ARGV[4] lease ms (empty: as it was)
+-- ARGV[5] `<tenant>:` of the caller   ARGV[6] digest of the request
+-- Flags: allow-oom
+-- Returns: {now, when it ends ms}
+-- Errors: NOT_OWNER, KEY_REUSED
+local once = { key = KEYS[3], body = ARGV[6] }
+local said = replay(once)
+if said then
+  return said
+end
+local now, l = clock(ARGV[1]), read_hash(KEYS[1])
+redis.call('ZCARD', KEYS[2])
+local is_own = l.pool_key and l.pool_key:sub(1, #ARGV[5]) == ARGV[5] and l.token == ARGV[3]
+if not is_own or l.state ~= 'held' or tonumber(l.until_at) <= now then
+  return refuse('NOT_OWNER', 'the lease is over')
+end
+l.lease_ms = ARGV[4] ~= '' and ARGV[4] or l.lease_ms
+l.until_at = now + l.lease_ms
+redis.call('HSET', KEYS[1], 'lease_ms', l.lease_ms, 'until_at', l.until_at)
+redis.call('ZADD', KEYS[2], l.until_at, 'lease:' .. ARGV[2])
+return keep(once, { now, l.until_at })

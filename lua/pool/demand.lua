@@ -1,0 +1,106 @@
+-- How many workers a pool will need; prepended to the scripts that ask.
+
+-- How long arrivals are counted before they become a rate.
+local ARRIVALS_MS = 10000
+-- After so many starts that failed the pause between them grows no more.
+local BACKOFF_STEPS_MAX = 6
+
+-- A session has come. The rate is in thousandths a second, half of it from the last ten seconds.
+local function note_arrival(p, now)
+  local since = tonumber(p.arrivals_at) or now
+  if now - since >= ARRIVALS_MS then
+    local seen = rule(p, 'arrivals') * 1000000 / (now - since)
+    p.arrival_rate = math.floor((rule(p, 'arrival_rate') + seen) / 2)
+    p.arrivals, since = 0, now
+  end
+  p.arrivals, p.arrivals_at, p.used_at = rule(p, 'arrivals') + 1, since, now
+end
+
+-- How many will come while a worker starts, going by the last arrivals.
+local function foreseen(p, now)
+  local quiet = now - (tonumber(p.arrivals_at) or now)
+  local rate = quiet > 2 * ARRIVALS_MS and 0 or rule(p, 'arrival_rate')
+  return p.foresee == '0' and 0 or math.ceil(rate * rule(p, 'start_ms_seen') / 1000000)
+end
+
+-- A start took so long.
+local function note_start(p, took_ms)
+  local known = tonumber(p.start_ms_seen)
+  p.start_ms_seen = known and math.floor((known * 3 + took_ms) / 4) or took_ms
+  p.starts_failed, p.start_after = nil, nil
+end
+
+-- A start failed: the next one waits, longer each time.
+local function note_failed_start(p, now)
+  local failed = rule(p, 'starts_failed') + 1
+  p.starts_failed = failed
+  p.start_after = now + 1000 * 2 ^ math.min(failed - 1, BACKOFF_STEPS_MAX)
+end
+
+-- How many workers there should be, and why. `n` is how many there are, by state.
+local function wanted_now(p, n, waiting, now)
+  if p.draining == '1' then
+    return n.busy + n.resetting, 'draining'
+  end
+  local unused = rule(p, 'zero_ms') > 0 and now - (tonumber(p.used_at) or p.created_at) >= rule(p, 'zero_ms')
+  if unused and waiting + n.busy == 0 then
+    return 0, 'unused'
+  end
+  local spare, reason = rule(p, 'spare'), 'spare'
+  local soon = foreseen(p, now)
+  if soon > spare then
+    spare, reason = soon, 'foreseen'
+  end
+  -- What is being reset will be spare again by the time that another has started.
+  local wanted = n.busy + waiting + spare
+  if waiting > 0 then
+    reason = 'waiting'
+  end
+  if wanted < rule(p, 'min') then
+    wanted, reason = rule(p, 'min'), 'min'
+  elseif wanted > rule(p, 'max') then
+    wanted, reason = rule(p, 'max'), 'max'
+  end
+  return wanted, reason
+end
+
+-- Why a spare worker is to go, if it is. Of those that are too old or of an older version, one at a time, and not while
+-- others come or go; of those that are too many, `surplus`.
+local function leaves(p, w, n, surplus, now)
+  if surplus > 0 then
+    return p.draining == '1' and 'drained' or 'scaled_in'
+  end
+  local calm = n.initializing + n.terminating == 0
+  local why = w.version ~= p.version and 'rolled_over' or now >= tonumber(w.retire_at) and 'recycled'
+  if calm and why then
+    n.terminating = n.terminating + 1
+    return why
+  end
+end
+
+local function more_free(a, b)
+  return a.free > b.free
+end
+
+-- The runners that can take more workers, the emptiest first.
+local function rooms_of(p, now)
+  local rooms = {}
+  for _, runner in ipairs(redis.call('ZRANGE', set_of(p, 'runners'), 0, 63)) do
+    local member = runner_member({ pool_key = p.key, runner = runner })
+    local heard = tonumber(redis.call('ZSCORE', prefix .. 'due:lease', member) or 0)
+    local told = redis.call('HMGET', prefix .. member, 'capacity', 'draining')
+    local free = (tonumber(told[1]) or 0) - redis.call('ZCARD', prefix .. member .. ':workers')
+    if heard > now and told[2] ~= '1' and free > 0 then
+      rooms[#rooms + 1] = { runner = runner, free = free }
+    end
+  end
+  table.sort(rooms, more_free)
+  return rooms
+end
+
+-- Remembers what was decided, and why.
+local function note_plan(p, wanted, lives, reason, begun, gone, now)
+  local count = rule(p, 'plans')
+  p.plans, p.plan_reason = count + 1, reason
+  p['plan:' .. count % PAST_MAX] = table.concat({ now, wanted, lives, begun, gone, reason }, ' ')
+end

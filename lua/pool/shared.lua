@@ -1,0 +1,389 @@
+-- Shared by the scripts of pools; prepended after the prelude.
+--
+-- A script reads with `load_pool`, `worker_of` and `lease_of`, changes the tables, and ends with `save_all`, which
+-- writes what differs and moves each thing in the sets that follow from its state. So nothing is written before all is
+-- read, and a set is never counted up or down. `p` is the pool: its fields, and `p.key`,
+-- the part of a key that names it.
+
+local WORKER_MEMORY_SECONDS = 3600
+local PAST_MAX = 10
+local EVENTS_MAX = 10000
+-- How many waiting ones, or spare workers, one script looks at.
+local LOOK_MAX = 32
+-- How long a caller may take to come for what it was offered; it asks at least once a second.
+local OFFER_MS = 2500
+
+local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
+
+local function flatten(hash)
+  local flat = {}
+  for field, value in pairs(hash) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = tostring(value)
+  end
+  return flat
+end
+
+local function copy_of(hash)
+  local copy = {}
+  for field, value in pairs(hash) do
+    copy[field] = value
+  end
+  return copy
+end
+
+local function load_once(cache, name, key)
+  if cache[name] == nil then
+    local hash = read_hash(key)
+    cache[name] = { now = hash, before = copy_of(hash) }
+  end
+  return cache[name].now
+end
+
+-- A set of the pool: spare, waiting, leases, workers, runners, or in:<state>.
+local function set_of(p, name)
+  return prefix .. 'pool:' .. p.key .. ':' .. name
+end
+
+-- The pool of that name (`<tenant>:<pool>`), or nil. Fails where one of its sets is of another type: before anything is
+-- written.
+local function load_pool(key)
+  local known = pools[key] ~= nil
+  local p = load_once(pools, key, prefix .. 'pool:' .. key)
+  if not known then
+    for _, name in ipairs({ 'spare', 'waiting', 'leases', 'workers', 'runners' }) do
+      redis.call('ZCARD', prefix .. 'pool:' .. key .. ':' .. name)
+    end
+    for state in pairs(TRANSITIONS) do
+      redis.call('ZCARD', prefix .. 'pool:' .. key .. ':in:' .. state)
+    end
+    redis.call('ZCARD', prefix .. 'due:pool')
+    redis.call('ZCARD', prefix .. 'due:lease')
+    redis.call('XLEN', prefix .. 'events')
+    redis.call('HLEN', prefix .. 'shard')
+  end
+  if not p.created_at then
+    return nil
+  end
+  p.key = key
+  return p
+end
+
+-- A number that the pool is to go by.
+local function rule(p, name)
+  return tonumber(p[name]) or 0
+end
+
+-- What the runner of a worker is called among hints and deadlines; its key, without the prefix.
+local function runner_member(w)
+  return 'runner:' .. w.pool_key .. ':' .. w.runner
+end
+
+local function worker_of(id)
+  local is_new = workers[id] == nil
+  local w = load_once(workers, id, prefix .. 'worker:' .. id)
+  if is_new and w.id then
+    redis.call('ZCARD', prefix .. runner_member(w) .. ':workers')
+  end
+  return w.id and w or nil
+end
+
+-- A named session: its live lease, or the worker that it was with last.
+local function session_key(pool_key, session)
+  return prefix .. 'session:' .. pool_key .. ':' .. session
+end
+
+local function lease_of(id)
+  local is_new = leases[id] == nil
+  local l = load_once(leases, id, prefix .. 'lease:' .. id)
+  if is_new and l.session then
+    redis.call('HLEN', session_key(l.pool_key, l.session))
+  end
+  return l.id and l or nil
+end
+
+local function tell_waiter(l)
+  hints['lease:' .. l.id] = true
+end
+
+-- The worker's next token, which names what it is told to do.
+local function instruct(w, instruction, now, within_ms)
+  local floor = tonumber(redis.call('HGET', prefix .. 'shard', 'token_floor')) or 0
+  w.token = next_token(math.max(tonumber(w.token) or 0, floor), now)
+  w.instruction = instruction
+  w.due_at = now + within_ms
+  hints[runner_member(w)] = true
+end
+
+-- Whether a new session may have it.
+local function is_spare(w)
+  return w and w.state == 'ready' and not w.cordoned and w.health ~= 'unhealthy'
+end
+
+-- One step of the worker. One that the table does not have is a defect, and changes nothing.
+local function move_worker(w, to, reason, now)
+  if not may_move(w.state, to, reason) then
+    error('no step from ' .. (w.state or 'none') .. ' to ' .. to .. ' for ' .. reason)
+  end
+  local n = (tonumber(w.transitions) or 0) + 1
+  w.state, w.since, w.reason, w.transitions = to, now, reason, n
+  w['past:' .. (n - 1) % PAST_MAX] = now .. ' ' .. to .. ' ' .. reason
+  w.instruction, w.due_at = nil, nil
+end
+
+-- A worker that nothing is known of yet; `worker_of` was asked for it.
+local function new_worker(p, id, runner, now, age_ms)
+  local w = workers[id].now
+  w.id, w.pool_key, w.runner, w.version = id, p.key, runner, p.version
+  w.created_at, w.retire_at, w.sessions, w.failures, w.health = now, now + age_ms, 0, 0, 'unknown'
+  return w
+end
+
+-- The worker is to go, by itself.
+local function dismiss(p, w, reason, now)
+  move_worker(w, 'terminating', reason, now)
+  instruct(w, 'stop', now, rule(p, 'stop_ms'))
+end
+
+-- The lease is over. What the session held is forgotten, but which worker it was with.
+local function end_lease(l, reason)
+  l.state, l.reason = 'ended', reason
+  tell_waiter(l)
+end
+
+-- The worker's session is over; it goes on once it has shown that nothing of the session is left.
+local function free(p, w, reason, now)
+  w.lease, w.session = nil, nil
+  local worn = tonumber(w.sessions) >= rule(p, 'sessions_max') or now >= tonumber(w.retire_at)
+  if worn or p.reset_mode == 'fresh' or w.cordoned == 'drain' or w.version ~= p.version then
+    dismiss(p, w, reason, now)
+  else
+    move_worker(w, 'resetting', reason, now)
+    instruct(w, 'reset', now, rule(p, 'reset_ms'))
+  end
+end
+
+-- The session loses its worker. One that nobody was told of waits on, in its old place.
+local function take_away(w)
+  local l = w.lease and lease_of(w.lease)
+  if l and l.state == 'offered' then
+    l.state, l.worker, l.token, l.granted_at, l.taken, l.due_at = 'waiting', nil, nil, nil, nil, l.deadline
+  elseif l then
+    end_lease(l, 'worker_lost')
+  end
+  w.lease, w.session = nil, nil
+end
+
+local function grant(p, w, l, now)
+  move_worker(w, 'busy', 'allocated', now)
+  p.sessions_total = rule(p, 'sessions_total') + 1
+  if tonumber(w.sessions) > 0 then
+    p.reused_total = rule(p, 'reused_total') + 1
+  end
+  w.lease, w.session, w.sessions = l.id, l.session or l.id, w.sessions + 1
+  instruct(w, 'assign', now, rule(p, 'assign_ms'))
+  l.state, l.worker, l.token, l.granted_at = 'offered', w.id, w.token, now
+  l.taken = p.confirm == '0' and '1' or nil
+  l.due_at = now + rule(p, 'assign_ms') + OFFER_MS
+  tell_waiter(l)
+end
+
+-- The first member of a set for which `find` finds something.
+local function first_of(key, find)
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, LOOK_MAX - 1)) do
+    local found = find(member)
+    if found then
+      return found
+    end
+  end
+end
+
+-- A worker whose runner is heard of; the one that has been spare for longest, so that all are used alike.
+local function next_spare(p, now)
+  for _, w in pairs(workers) do
+    if w.before.state ~= 'ready' and is_spare(w.now) and w.now.pool_key == p.key then
+      return w.now
+    end
+  end
+  return first_of(set_of(p, 'spare'), function(id)
+    local w = worker_of(id)
+    local heard = is_spare(w) and redis.call('ZSCORE', prefix .. 'due:lease', runner_member(w))
+    return heard and tonumber(heard) > now and w
+  end)
+end
+
+-- A worker for who waits: whichever is spare, or the one that the session is bound to while that lives.
+local function worker_for(p, l, now)
+  local bound = l.bound_to and worker_of(l.bound_to)
+  if bound and bound.state ~= 'terminated' and bound.state ~= 'terminating' then
+    return is_spare(bound) and bound
+  end
+  l.bound_to = nil
+  return next_spare(p, now)
+end
+
+-- Hands spare workers to those who wait, the first in line first. Who waits for one worker holds nobody up.
+local function serve(p, now)
+  for _ = 1, LOOK_MAX do
+    local w
+    local l = first_of(set_of(p, 'waiting'), function(id)
+      local l = lease_of(id)
+      if l and l.state == 'waiting' and tonumber(l.deadline) <= now then
+        end_lease(l, 'timed_out')
+      end
+      w = l and l.state == 'waiting' and worker_for(p, l, now)
+      return w and l
+    end)
+    if not l then
+      return
+    end
+    grant(p, w, l, now)
+  end
+end
+
+-- The caller has the lease from now on: its worker took it, and the caller is still there.
+local function hold(l, now)
+  l.state, l.until_at, l.due_at, l.reason = 'held', now + l.lease_ms, nil, nil
+end
+
+-- A worker did not do in time what it was to do.
+local function overdue_worker(p, w, now)
+  if w.state == 'terminating' then
+    move_worker(w, 'terminated', 'stop_timeout', now)
+  elseif w.state == 'initializing' then
+    note_failed_start(p, now)
+    dismiss(p, w, 'start_timeout', now)
+  elseif w.state == 'resetting' then
+    p.resets_failed = rule(p, 'resets_failed') + 1
+    dismiss(p, w, 'reset_timeout', now)
+  elseif w.state == 'busy' then
+    take_away(w)
+    dismiss(p, w, 'assign_timeout', now)
+  end
+end
+
+-- Nobody got a worker in time, or nobody came for the one that was offered.
+local function overdue_lease(p, l, now)
+  local w = l.state == 'offered' and worker_of(l.worker)
+  end_lease(l, w and 'abandoned' or 'timed_out')
+  if w and w.lease == l.id then
+    free(p, w, 'abandoned', now)
+  end
+end
+
+local function belongs(set, member, before, after)
+  if before and not after then
+    redis.call('ZREM', set, member)
+  elseif after and before ~= after then
+    redis.call('ZADD', set, after, member)
+  end
+end
+
+local function write(key, before, now)
+  local set, gone = {}, {}
+  for field, value in pairs(now) do
+    if tostring(value) ~= before[field] then
+      set[#set + 1] = field
+      set[#set + 1] = tostring(value)
+    end
+  end
+  for field in pairs(before) do
+    if now[field] == nil then
+      gone[#gone + 1] = field
+    end
+  end
+  if #set > 0 then
+    redis.call('HSET', key, unpack(set))
+  end
+  if #gone > 0 then
+    redis.call('HDEL', key, unpack(gone))
+  end
+end
+
+local function say(now, kind, thing)
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'at', now, 'kind', kind, 'id', thing.id,
+    'pool', thing.pool_key, 'state', thing.state, 'reason', thing.reason or '', 'worker', thing.worker or '')
+end
+
+local function save_worker(id, w, before, now)
+  local p = { key = w.pool_key }
+  local lives = w.state ~= 'terminated'
+  local member, was, since = 'worker:' .. id, before.state, tonumber(w.since)
+  write(prefix .. member, before, w)
+  if was ~= w.state then
+    if was then
+      redis.call('ZREM', set_of(p, 'in:' .. was), id)
+    end
+    if lives then
+      redis.call('ZADD', set_of(p, 'in:' .. w.state), since, id)
+    else
+      redis.call('EXPIRE', prefix .. member, WORKER_MEMORY_SECONDS)
+    end
+    say(now, 'worker', w)
+  end
+  belongs(set_of(p, 'spare'), id, is_spare(before) and tonumber(before.since), is_spare(w) and since)
+  belongs(set_of(p, 'workers'), id, was and tonumber(before.created_at), lives and tonumber(w.created_at))
+  belongs(prefix .. runner_member(w) .. ':workers', id, was and 0, lives and 0)
+  belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(w.due_at))
+end
+
+-- A session that has a name: its lease while it lasts, and then for a while the worker that knows it.
+local function save_session(l, was, now)
+  local key = session_key(l.pool_key, l.session)
+  if l.state ~= 'ended' then
+    if not was then
+      redis.call('HSET', key, 'lease', l.id)
+      redis.call('PERSIST', key)
+    end
+  elseif l.worker and tonumber(l.affinity_ms) > 0 then
+    redis.call('HDEL', key, 'lease')
+    redis.call('HSET', key, 'worker', l.worker, 'until_at', now + l.affinity_ms)
+    redis.call('PEXPIRE', key, l.affinity_ms)
+  else
+    redis.call('DEL', key)
+  end
+end
+
+local function save_lease(id, l, before, now)
+  local p, member = { key = l.pool_key }, 'lease:' .. id
+  local lives, held = l.state ~= 'ended', l.state == 'held'
+  local waits, waited = l.state == 'waiting', before.state == 'waiting'
+  belongs(set_of(p, 'waiting'), id, waited and tonumber(before.place), waits and tonumber(l.place))
+  belongs(set_of(p, 'leases'), id, tonumber(before.granted_at), lives and tonumber(l.granted_at))
+  belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(l.due_at))
+  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), held and tonumber(l.until_at))
+  if lives then
+    write(prefix .. member, before, l)
+  else
+    redis.call('DEL', prefix .. member, prefix .. 'assignment:' .. id)
+  end
+  if l.session then
+    save_session(l, before.id, now)
+  end
+  if before.state ~= l.state then
+    say(now, 'lease', l)
+  end
+end
+
+-- Writes all that was changed, and wakes those whom it concerns.
+local function save_all(now)
+  for id, w in pairs(workers) do
+    if w.now.id then
+      save_worker(id, w.now, w.before, now)
+    end
+  end
+  for id, l in pairs(leases) do
+    if l.now.id then
+      save_lease(id, l.now, l.before, now)
+    end
+  end
+  for key, p in pairs(pools) do
+    p.now.key = nil
+    if p.now.created_at then
+      write(prefix .. 'pool:' .. key, p.before, p.now)
+    end
+  end
+  for name in pairs(hints) do
+    redis.call('PUBLISH', prefix .. 'hints', name)
+  end
+end

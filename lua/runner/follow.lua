@@ -1,0 +1,111 @@
+-- What a runner's word on its workers means; prepended to the script that hears it.
+--
+-- A report is {id, state, instruction, done, lease, session, failures, memory_bytes, pid, endpoint, requests, errors}.
+
+-- How many workers a runner may tell of.
+local WORKERS_MAX = 200
+
+local ACTIONS = {
+  initializing = 'run', ready = 'run', degraded = 'run', busy = 'keep', resetting = 'reset', terminating = 'stop',
+  terminated = 'stop',
+}
+
+local function action_of(p, w)
+  if w.state == 'busy' and w.instruction == 'assign' then
+    return 'assign'
+  elseif w.state == 'resetting' and p.reset_mode == 'restart' then
+    return 'restart'
+  end
+  return ACTIONS[w.state]
+end
+
+-- A worker that lives and that nobody knows: Redis has lost it. Its session goes on under the same lease; whoever
+-- holds that has the token.
+local function take_in(p, runner, report, now)
+  local serves = report.state == 'busy' and report.lease and report.instruction
+  if report.state ~= 'ready' and not serves then
+    return nil
+  end
+  local w = new_worker(p, report.id, runner, now, rule(p, 'age_ms'))
+  move_worker(w, serves and 'busy' or 'ready', 'adopted', now)
+  if serves and not lease_of(report.lease) then
+    local l = leases[report.lease].now
+    l.id, l.pool_key, l.state, l.worker = report.lease, p.key, 'held', w.id
+    l.token, l.lease_ms, l.affinity_ms = report.instruction, p.lease_ms, p.affinity_ms
+    l.created_at, l.granted_at, l.until_at = now, now, now + p.lease_ms
+    l.session = report.session ~= report.lease and report.session or nil
+    w.token, w.lease, w.session, w.sessions = l.token, l.id, report.session, 1
+  end
+  return w
+end
+
+-- What the runner was told to do with the worker has been done, or has failed.
+local function follow_instruction(p, w, done, now)
+  if w.instruction == 'assign' and done then
+    local l = lease_of(w.lease)
+    w.instruction, w.due_at = nil, nil
+    l.taken, l.due_at = '1', now + OFFER_MS
+    tell_waiter(l)
+  elseif w.instruction == 'assign' then
+    take_away(w)
+    dismiss(p, w, 'assign_failed', now)
+  elseif w.instruction == 'reset' then
+    local count = done and 'resets_proved' or 'resets_failed'
+    p[count] = rule(p, count) + 1
+    if not done then
+      dismiss(p, w, 'reset_failed', now)
+    elseif w.cordoned == 'drain' then
+      dismiss(p, w, 'drained', now)
+    else
+      move_worker(w, 'ready', 'reset_proved', now)
+    end
+  end
+end
+
+local function follow_health(p, w, now)
+  local failures = tonumber(w.failures)
+  if failures >= rule(p, 'failures_max') and w.state ~= 'initializing' and w.state ~= 'terminating' then
+    take_away(w)
+    dismiss(p, w, 'unhealthy', now)
+  elseif failures > 0 and w.state == 'ready' then
+    move_worker(w, 'degraded', 'unhealthy', now)
+  elseif failures == 0 and w.state == 'degraded' then
+    move_worker(w, 'ready', 'recovered', now)
+  end
+end
+
+local function follow_end(p, w, now)
+  if w.state == 'initializing' then
+    note_failed_start(p, now)
+    move_worker(w, 'terminated', 'start_failed', now)
+  else
+    take_away(w)
+    move_worker(w, 'terminated', w.state == 'terminating' and 'stopped' or 'crashed', now)
+  end
+end
+
+local function follow(p, w, report, now)
+  for _, field in ipairs({ 'pid', 'memory_bytes', 'endpoint', 'requests', 'errors' }) do
+    w[field] = report[field] or w[field]
+  end
+  w.failures = report.failures or 0
+  w.health = w.failures > 0 and 'unhealthy' or report.state ~= 'starting' and 'healthy' or 'unknown'
+  if report.state == 'gone' then
+    return follow_end(p, w, now)
+  elseif w.state == 'initializing' and report.state == 'ready' then
+    note_start(p, now - w.since)
+    move_worker(w, 'ready', 'started', now)
+  elseif w.instruction and tonumber(report.instruction) == tonumber(w.token) then
+    follow_instruction(p, w, report.done, now)
+  end
+  follow_health(p, w, now)
+end
+
+-- Spare workers of a runner are no longer wanted.
+local function dismiss_spare(p, member, reason, now)
+  for _, it in pairs(workers) do
+    if is_spare(it.now) and runner_member(it.now) == member then
+      dismiss(p, it.now, reason, now)
+    end
+  end
+end

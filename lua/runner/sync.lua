@@ -1,0 +1,53 @@
+-- A runner tells what it runs, and hears what is to become of each worker. What it tells counts from now on; a worker
+-- that it no longer tells of is lost, one that nobody knows is taken in.
+-- KEYS[1] hash    gr:{shard}:pool:<tenant>:<pool>
+-- KEYS[2] hash    gr:{shard}:runner:<tenant>:<pool>:<runner>
+-- KEYS[3] zset    gr:{shard}:runner:<tenant>:<pool>:<runner>:workers
+-- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] runner, encoded   ARGV[4] its host
+-- ARGV[5] its driver   ARGV[6] how many workers it may have   ARGV[7] 1 where it drains, else 0
+-- ARGV[8] how long it is believed ms   ARGV[9] what it tells of each worker, a JSON array (see runner/follow.lua)
+-- Builds: the pool's sets, its workers, leases, sessions and assignments (see pool/shared.lua)
+-- Returns: {now, {id, action, token, time left ms, lease, session, assignment}, …}; action is run, assign, keep, reset,
+--   restart or stop
+-- Errors: NOT_FOUND (no such pool)
+local now, member = clock(ARGV[1]), KEYS[2]:match('^gr:{%d+}:(.*)$')
+local p = load_pool(ARGV[2])
+if not p then
+  return refuse('NOT_FOUND', 'no such pool')
+end
+redis.call('HLEN', KEYS[2])
+local told, answers = {}, { now }
+for _, report in ipairs(cjson.decode(ARGV[9])) do
+  local w = worker_of(report.id) or take_in(p, ARGV[3], report, now)
+  told[report.id] = true
+  if w and w.state ~= 'terminated' and runner_member(w) == member then
+    follow(p, w, report, now)
+  end
+end
+local listed = redis.call('ZRANGE', KEYS[3], 0, WORKERS_MAX)
+for _, id in ipairs(listed) do
+  local w = worker_of(id)
+  if w and w.state ~= 'initializing' and w.state ~= 'terminated' and not told[id] then
+    take_away(w)
+    move_worker(w, 'terminated', 'lost', now)
+  end
+end
+redis.call('HSET', KEYS[2], 'host', ARGV[4], 'driver', ARGV[5], 'capacity', ARGV[6], 'draining', ARGV[7],
+  'seen_at', now)
+redis.call('ZADD', set_of(p, 'runners'), 0, ARGV[3])
+redis.call('ZADD', prefix .. 'due:lease', now + ARGV[8], member)
+if ARGV[7] == '1' then
+  dismiss_spare(p, member, 'drained', now)
+end
+serve(p, now)
+for id, it in pairs(workers) do
+  local w = it.now
+  local is_own = w.id and runner_member(w) == member
+  if is_own and (w.state ~= 'terminated' or told[id]) then
+    local action, left_ms = action_of(p, w), math.max(0, (tonumber(w.due_at) or now) - now)
+    local assignment = action == 'assign' and redis.call('GET', prefix .. 'assignment:' .. w.lease) or ''
+    answers[#answers + 1] = { id, action, tonumber(w.token) or 0, left_ms, w.lease or '', w.session or '', assignment }
+  end
+end
+save_all(now)
+return answers

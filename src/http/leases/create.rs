@@ -1,0 +1,85 @@
+//! `POST /v1/pools/{pool}/leases`: a worker for a session.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::view::LeaseView;
+use crate::http::auth::By;
+use crate::http::budget::Until;
+use crate::http::extract::InPath;
+use crate::http::fields::{
+    AffinityName, Environment, Metadata, PoolNameText, PriorityName, SessionName, WaitSeconds, WorkerLeaseSeconds,
+};
+use crate::http::idempotency::{KeyedJson, RequestKey};
+use crate::http::openapi::refusals::refusals;
+use crate::http::pools::pool_of;
+use crate::http::problem::Problem;
+use crate::http::shell::noted;
+use crate::http::state::App;
+use crate::pool::{Assignment, AssignmentParts, Wish};
+
+/// What session it is for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = LeaseRequest, example = json!({"session": "ann", "ttl_seconds": 60, "wait_seconds": 5}))]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Request {
+    /// The same session gets the same lease, and later the same worker where that is to be had.
+    session: Option<SessionName>,
+    /// As the pool has it where it is left out.
+    ttl_seconds: Option<WorkerLeaseSeconds>,
+    /// Without it the answer comes at once.
+    #[serde(default)]
+    wait_seconds: WaitSeconds,
+    #[serde(default)]
+    #[schema(default = "normal")]
+    priority: PriorityName,
+    #[serde(default)]
+    #[schema(default = "hint")]
+    affinity: AffinityName,
+    #[serde(default)]
+    environment: Environment,
+    /// Told to the worker alone.
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+refusals!(PoolNotFound, NoReadyWorker, LineFull, WorkerBusy, PoolDraining, StoreUnavailable);
+
+/// Get a worker for a session
+///
+/// At once where one is ready, else in turn, by priority and age. Renew the lease before it expires; release it when the
+/// session is over: its worker then forgets all of it before it serves another. A caller that hangs up leaves the line.
+#[utoipa::path(post, path = "/v1/pools/{pool}/leases", operation_id = "createLease", tag = "leases",
+    params(RequestKey, ("pool" = PoolNameText, Path, description = "The pool's name.")), request_body = Request,
+    responses((status = 201, description = "The session has its worker.", body = LeaseView), Refusals))]
+pub(in crate::http) async fn create(
+    State(app): State<App>,
+    By(caller): By,
+    Until(deadline): Until,
+    InPath(name): InPath<PoolNameText>,
+    KeyedJson(request, key): KeyedJson<Request>,
+) -> Result<Response, Problem> {
+    let once = key.once(&caller, "lease_create", name.0.as_str());
+    let pool = pool_of(&caller, name);
+    let parts = AssignmentParts { environment: request.environment.0, metadata: request.metadata.0 };
+    let wish = Wish {
+        session: request.session.map(|session| session.0),
+        lease: request.ttl_seconds.map(|ttl| Duration::from_secs(ttl.0.into())),
+        wait: deadline.within(Duration::from_secs(request.wait_seconds.0.into())),
+        priority: request.priority.0,
+        affinity: request.affinity.0,
+        assignment: Assignment::new(&parts),
+    };
+    let lease = app.pools.lease(&pool, &wish, once.as_ref()).await?;
+    let worker = match lease.worker {
+        Some(id) => app.pools.worker(&pool.tenant, id).await.ok(),
+        None => None,
+    };
+    Ok(noted((StatusCode::CREATED, Json(LeaseView::new(lease, worker))).into_response()))
+}

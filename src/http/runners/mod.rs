@@ -1,0 +1,3 @@
+//! Runners, which drive workers on their hosts.
+
+pub(super) mod sync;

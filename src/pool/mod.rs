@@ -1,0 +1,20 @@
+//! Pools: workers kept warm, each for one session at a time, and clean before the next.
+//!
+//! A session asks with a [`Wish`] and gets a [`Lease`]; a runner tells what it runs and hears what is to become of each
+//! worker ([`sync`](Pools::sync)). What happens to a worker is decided by the scripts under `lua/pool/`, `lua/lease/`,
+//! `lua/worker/` and `lua/runner/`.
+
+mod model;
+mod runner;
+mod service;
+mod settings;
+mod states;
+
+pub use model::{
+    Affinity, Assignment, AssignmentParts, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolStatus, Priority,
+    Step, Wish, Worker,
+};
+pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
+pub use service::{Pools, PoolsPage, WorkersPage};
+pub use settings::{Numbers, PoolSettings, ResetMode};
+pub use states::WorkerState;

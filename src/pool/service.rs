@@ -1,0 +1,305 @@
+//! What callers and runners ask of pools.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, Synced, Wish, Worker,
+};
+use crate::cursor::{self, Walk};
+use crate::id::{LeaseId, WorkerId};
+use crate::idempotency::Once;
+use crate::name::Name;
+use crate::store::keys::{Shard, shard_of_pool};
+use crate::store::{Hints, LeaseAsked, Refusal, Store, StoreError};
+
+/// The longest anyone waits for a hint before asking again: a lost hint costs no more.
+const POLL_MAX: Duration = Duration::from_secs(1);
+/// How many pools a tenant may have in a shard.
+const OF_SHARD_MAX: u32 = 1000;
+/// How much sooner than its age a worker retires at most, in thousandths.
+const AGE_JITTER_MAX: u32 = 100;
+/// A runner is heard this often within the time that it is believed.
+const HEARTBEATS: u32 = 3;
+
+/// The pools of all tenants. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    store: Store,
+    hints: Hints,
+    shipped: PoolSettings,
+    believed: Duration,
+    leaving: CancellationToken,
+}
+
+/// Some of a tenant's pools.
+#[derive(Debug)]
+pub struct PoolsPage {
+    /// The pools, by shard and name.
+    pub pools: Vec<Pool>,
+    /// Where the next page begins; none at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Some of a pool's workers.
+#[derive(Debug)]
+pub struct WorkersPage {
+    /// The workers, the oldest first.
+    pub workers: Vec<Worker>,
+    /// Where the next page begins; none at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl Pools {
+    /// The pools of the store. A pool that nobody defined is as `shipped`; a runner that is not heard for `believed` is
+    /// taken for gone.
+    pub fn new(store: Store, hints: Hints, shipped: PoolSettings, believed: Duration) -> Self {
+        Self { store, hints, shipped, believed, leaving: CancellationToken::new() }
+    }
+
+    /// The same, where nobody waits any longer once the replica leaves.
+    #[must_use]
+    pub fn until(self, leaving: CancellationToken) -> Self {
+        Self { leaving, ..self }
+    }
+
+    /// How a pool is where nobody said so.
+    pub fn shipped(&self) -> &PoolSettings {
+        &self.shipped
+    }
+
+    /// For how long a silent runner is believed to live.
+    pub fn believed(&self) -> Duration {
+        self.believed
+    }
+
+    /// Gives a pool its settings; returns whether it was made.
+    pub async fn define(
+        &self,
+        pool: &PoolName,
+        settings: &PoolSettings,
+        once: Option<&Once>,
+    ) -> Result<bool, PoolError> {
+        let made = self.store.define_pool(pool, settings, false, OF_SHARD_MAX, once).await?;
+        self.plan(pool, false).await?;
+        Ok(made)
+    }
+
+    /// Makes the pool as it is shipped, where it is not there.
+    async fn ensure(&self, pool: &PoolName) -> Result<(), PoolError> {
+        self.store.define_pool(pool, &self.shipped, true, OF_SHARD_MAX, None).await?;
+        Ok(())
+    }
+
+    /// One pool.
+    pub async fn get(&self, pool: &PoolName) -> Result<Pool, PoolError> {
+        self.store.pool(pool).await?.ok_or(PoolError::NotFound)
+    }
+
+    /// A page of the tenant's pools.
+    pub async fn list(&self, tenant: &Name, cursor: Option<&str>, limit: u32) -> Result<PoolsPage, PoolError> {
+        let mut walk = Walk::begin(cursor, limit).ok_or(PoolError::BadCursor)?;
+        let mut pools = Vec::new();
+        for shard in walk.first..self.store.shards() {
+            let (after, left) = (walk.after(), walk.left);
+            let found = self.store.page_of_pools(Shard(shard), tenant, after.as_deref(), left).await?;
+            let is_full = walk.is_full_with(shard, &found);
+            for (_, name) in found {
+                pools.extend(self.store.pool(&PoolName { tenant: tenant.clone(), pool: name }).await?);
+            }
+            if is_full {
+                break;
+            }
+        }
+        Ok(PoolsPage { pools, next_cursor: walk.next_cursor })
+    }
+
+    /// Brings the pool to the size that it needs, or with `dry` only says what that would be.
+    pub async fn plan(&self, pool: &PoolName, dry: bool) -> Result<Plan, PoolError> {
+        let jitter = rand::random_range(0..=AGE_JITTER_MAX);
+        let planned = self.store.plan_pool(pool, jitter, dry).await?.ok_or(PoolError::NotFound)?;
+        Ok(planned.plan)
+    }
+
+    /// A worker for a session: at once, or when it is its turn. Who gives up while waiting leaves the line.
+    pub async fn lease(&self, pool: &PoolName, wish: &Wish, once: Option<&Once>) -> Result<Lease, PoolError> {
+        let mut id = LeaseId::new(shard_of_pool(pool, self.store.shards()).0);
+        let numbers = self.get(pool).await?.settings.numbers;
+        let lasts = wish.lease.unwrap_or(Duration::from_millis(numbers.lease_ms.into()));
+        let mut hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
+        let mut asked = self.store.ask_for_worker(pool, id, wish, lasts, once).await.map_err(|error| match error {
+            StoreError::Refused(Refusal::NotOwner) => PoolError::WorkerBusy,
+            StoreError::Refused(Refusal::TooMany) => PoolError::LineFull,
+            StoreError::Refused(Refusal::Ending) => PoolError::Draining,
+            error => error.into(),
+        })?;
+        // Dropped with the future: whoever hangs up is not given a worker.
+        let mut place = Place { store: &self.store, tenant: &pool.tenant, id: None };
+        loop {
+            let lease = match asked {
+                LeaseAsked::Held(lease) => {
+                    place.id = None;
+                    return Ok(lease);
+                }
+                LeaseAsked::None => {
+                    place.id = None;
+                    return Err(PoolError::NoReadyWorker);
+                }
+                LeaseAsked::Pending(lease) => lease,
+            };
+            if place.id.is_none() {
+                place.id = Some(lease.id);
+                if lease.id != id {
+                    // The same session asked before: its lease is meant.
+                    id = lease.id;
+                    hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
+                }
+                if lease.state == LeaseState::Waiting {
+                    self.plan(pool, false).await?;
+                }
+            }
+            tokio::select! {
+                () = hint => {}
+                () = self.leaving.cancelled() => return Err(PoolError::NoReadyWorker),
+            }
+            hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
+            asked = self.store.confirm_lease(pool, id, once).await?;
+        }
+    }
+
+    /// Keeps a lease for longer; returns when it ends.
+    pub async fn renew(
+        &self,
+        tenant: &Name,
+        lease: (LeaseId, u64),
+        lasts: Option<Duration>,
+        once: Option<&Once>,
+    ) -> Result<u64, PoolError> {
+        Ok(self.store.renew_lease(tenant, lease, lasts, once).await?)
+    }
+
+    /// Gives a lease back. One that is over counts as given back.
+    pub async fn release(
+        &self,
+        tenant: &Name,
+        (id, token): (LeaseId, u64),
+        once: Option<&Once>,
+    ) -> Result<(), PoolError> {
+        self.store.release_lease(tenant, (id, Some(token)), once).await?;
+        Ok(())
+    }
+
+    /// One lease.
+    pub async fn lease_of(&self, tenant: &Name, id: LeaseId) -> Result<Lease, PoolError> {
+        let lease = self.store.lease(id).await?;
+        lease.filter(|lease| lease.pool.tenant == *tenant).ok_or(PoolError::NoSuchLease)
+    }
+
+    /// One worker; also one that is gone, for an hour.
+    pub async fn worker(&self, tenant: &Name, id: WorkerId) -> Result<Worker, PoolError> {
+        let worker = self.store.worker(id).await?;
+        worker.filter(|worker| worker.pool.tenant == *tenant).ok_or(PoolError::NoSuchWorker)
+    }
+
+    /// A page of a pool's workers.
+    pub async fn workers(&self, pool: &PoolName, cursor: Option<&str>, limit: u32) -> Result<WorkersPage, PoolError> {
+        let first = match cursor {
+            None => 0,
+            Some(cursor) => {
+                let (_, first) = cursor::decode(cursor).ok_or(PoolError::BadCursor)?;
+                first.parse().map_err(|_| PoolError::BadCursor)?
+            }
+        };
+        let limit = limit.clamp(1, cursor::LIMIT_MAX);
+        let workers = self.store.page_of_workers(pool, first, limit).await?;
+        let is_full = workers.len() >= limit as usize;
+        let next_cursor = is_full.then(|| cursor::encode(0, &(first + u64::from(limit)).to_string()));
+        Ok(WorkersPage { workers, next_cursor })
+    }
+
+    /// Says what is to become of a worker: `cordon`, `uncordon`, `drain` or `recycle`.
+    pub async fn mark(
+        &self,
+        tenant: &Name,
+        id: WorkerId,
+        mark: &str,
+        once: Option<&Once>,
+    ) -> Result<Worker, PoolError> {
+        self.store.mark_worker(tenant, id, mark, once).await.map_err(|error| match error {
+            StoreError::Refused(Refusal::NotFound) => PoolError::NoSuchWorker,
+            error => error.into(),
+        })
+    }
+
+    /// Names the store: another one where Redis came back empty.
+    pub async fn store_id(&self) -> Result<String, PoolError> {
+        Ok(self.store.create_schema().await?.store_id)
+    }
+
+    /// A runner tells what it runs, and hears what is to become of each worker: at once where that is another answer than
+    /// the one it shows, else as soon as it is, or after `wait`.
+    pub async fn sync(
+        &self,
+        pool: &PoolName,
+        runner: &Runner,
+        known: Option<&str>,
+        wait: Duration,
+    ) -> Result<Synced, PoolError> {
+        let heartbeat = self.believed / HEARTBEATS;
+        let deadline = Instant::now() + wait.min(heartbeat);
+        let mut runner = runner.clone();
+        loop {
+            let hint = self.hints.wait(&Store::runner_hint_name(pool, &runner.name), POLL_MAX);
+            let instructions = match self.store.sync_runner(pool, &runner, self.believed).await {
+                Err(StoreError::Refused(Refusal::NotFound)) => {
+                    self.ensure(pool).await?;
+                    continue;
+                }
+                answer => answer?,
+            };
+            let revision = revision(&instructions);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if known != Some(&revision) || left.is_zero() || self.leaving.is_cancelled() {
+                let health_ms = self.get(pool).await?.settings.numbers.health_ms;
+                let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
+                return Ok(Synced { revision, instructions, health_ms, heartbeat_ms });
+            }
+            // What is gone was told; it is not told twice.
+            runner.workers.retain(|worker| worker.state != super::ObservedState::Gone);
+            tokio::select! {
+                _ = tokio::time::timeout(left, hint) => {}
+                () = self.leaving.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// A place in line, which is left where nobody waits in it any longer.
+struct Place<'a> {
+    store: &'a Store,
+    tenant: &'a Name,
+    id: Option<LeaseId>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id, tokio::runtime::Handle::try_current()) else { return };
+        let (store, tenant) = (self.store.clone(), self.tenant.clone());
+        runtime.spawn(async move {
+            // Where that fails, the offer lapses by itself.
+            let _ = store.release_lease(&tenant, (id, None), None).await;
+        });
+    }
+}
+
+fn revision(instructions: &[Instruction]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for Instruction { worker, action, token, .. } in instructions {
+        (worker, action, token).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
