@@ -131,14 +131,14 @@ impl Worker {
             Err(end) => end,
         };
         let detail = match end {
-            End::Stopped => "stopped".to_owned(),
-            End::Died(why) => why,
-            End::Late => "not ready in time".to_owned(),
+            End::Stopped => None,
+            End::Died(why) => Some(why),
+            End::Late => Some("not ready in time".to_owned()),
         };
-        tracing::info!(worker = self.id, detail, "a worker is gone");
+        tracing::info!(worker = self.id, why = detail, "a worker is gone");
         self.tell(|report| {
             report.state = State::Gone;
-            report.detail = Some(detail);
+            report.detail = detail;
             report.memory_bytes = None;
         });
     }
@@ -269,8 +269,9 @@ impl Worker {
                 report.state = State::Busy;
                 ended(report, Some(number), Ok(()));
             }),
+            // It has seen the session's secrets: until it is reset it is not clean.
             Ok(Err(reason)) => self.tell(|report| {
-                (report.lease, report.session) = (None, None);
+                (report.state, report.lease, report.session) = (State::Resetting, None, None);
                 ended(report, Some(number), Err(&reason));
             }),
             Err(end) => {
