@@ -188,7 +188,8 @@ impl Runner {
         let live = self.workers.values().filter(|worker| !matches!(worker.state(), State::Stopping | State::Gone));
         let is_full = live.count() >= self.capacity || self.workers.len() >= 2 * self.capacity;
         let why = match action {
-            Action::Unknown => return,
+            // What is to go, and is not here, has gone.
+            Action::Stop | Action::Unknown => return,
             _ if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(is_plain) => {
                 tracing::warn!(line.notice = Empty, "the server speaks of a worker by an id that is none");
                 return;
@@ -200,7 +201,7 @@ impl Runner {
                 self.workers.insert(id, worker);
                 return;
             }
-            Action::Assign | Action::Keep | Action::Reset | Action::Stop => "the runner does not have it",
+            Action::Assign | Action::Keep | Action::Reset => "the runner does not have it",
         };
         let report = Report { detail: Some(why.to_owned()), ..Report::new(id.clone(), State::Gone) };
         // The others are missed next time.

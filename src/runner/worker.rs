@@ -164,6 +164,7 @@ impl Worker {
                     Ok(endpoint) => {
                         spec.starts.succeeded();
                         let memory = life.running().memory_bytes().await.ok();
+                        life.clean = life.running().belongings().await.ok();
                         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                         tracing::info!(worker = self.id, pid = life.running().pid(), took_ms, "a worker is ready");
                         self.tell(|report| {
@@ -246,7 +247,11 @@ impl Worker {
             self.tell(|report| ended(report, Some(number), Err("it is not clean and ready")));
             return Ok(());
         }
-        let Ok(before) = life.running().belongings().await else {
+        let before = match life.clean.take() {
+            Some(before) => Ok(before),
+            None => life.running().belongings().await,
+        };
+        let Ok(before) = before else {
             self.tell(|report| ended(report, Some(number), Err("what it has cannot be seen")));
             return Ok(());
         };
@@ -338,6 +343,9 @@ impl Worker {
         self.health = Health { next: Instant::now() + HEALTH_MAX.min(self.spec.health()), asked: Some(seq) };
         if let Ok(bytes) = life.running().memory_bytes().await {
             self.told.send_modify(|report| report.memory_bytes = Some(bytes));
+        }
+        if life.served.is_none() {
+            life.clean = life.running().belongings().await.ok();
         }
         Ok(())
     }
