@@ -243,7 +243,7 @@ impl Worker {
     }
 
     async fn assign(&mut self, life: &mut Life, number: u64, until: Instant, new: Assignment) -> Result<(), End> {
-        if self.told.borrow().state != State::Ready || life.served.is_some() {
+        if self.told.borrow().state != State::Ready {
             self.tell(|report| ended(report, Some(number), Err("it is not clean and ready")));
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::runner_desk::{Rig, ask, bad, echo};
+use crate::runner_desk::{Rig, ask, bad, echo, name, variables};
 use crate::support::eventually;
 use crate::support::process::is_running;
 
@@ -52,7 +52,7 @@ async fn ten_sessions_of_one_worker_know_nothing_of_each_other() {
     let gone = rig.stop(WORKER).await;
     assert!(gone["detail"].is_null(), "it was to go: {gone}");
     assert!(!is_running(pid));
-    let work = rig.dir.path().join("work").join(crate::runner_desk::name(rig.dir.path())).join("workers");
+    let work = rig.dir.path().join("work").join(name(rig.dir.path())).join("workers");
     assert_eq!(std::fs::read_dir(work).expect("a directory").count(), 0, "its directory went with it");
 }
 
@@ -103,6 +103,21 @@ async fn secrets_of_a_session_are_in_no_line_of_the_log() {
         assert!(!logged.contains(secret), "{secret}: {logged}");
     }
     assert_eq!(rig.reset(WORKER, "soft").await["done"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_has_little_of_its_runners_environment() {
+    let rig = Rig::start(bad("honest")).await;
+    let variables = variables(pid(&rig.ready(WORKER).await));
+    let mut names: Vec<_> = variables.iter().filter_map(|entry| Some(entry.split_once('=')?.0)).collect();
+    names.sort_unstable();
+    let wanted =
+        ["GREENROOM_RUNNER", "GREENROOM_WORKER", "HOME", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TMPDIR"];
+    assert_eq!(names, wanted, "no key, and nothing that was not asked for");
+    let own = rig.dir.path().join("work").join(name(rig.dir.path())).join("workers").join(format!("{WORKER}.1"));
+    for name in ["HOME", "TMPDIR"] {
+        assert!(variables.contains(&format!("{name}={}", own.display())), "{variables:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
