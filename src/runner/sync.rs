@@ -85,10 +85,12 @@ impl Runner {
             has_news = match outcome {
                 None => true,
                 Some(Ok(answer)) => {
-                    let was_held = wait.is_zero() || began.elapsed() > UNHELD;
+                    // Who answers at once has news, or does not hold calls back.
+                    let is_old = self.revision.as_ref() == Some(&answer.revision);
+                    let is_unheld = is_old && !wait.is_zero() && began.elapsed() < UNHELD;
                     let has_news = self.apply(answer, &gone);
                     last_calls += if is_last && !has_news { LAST_CALLS } else { 0 };
-                    if !was_held || !self.unknown.is_empty() {
+                    if is_unheld || !self.unknown.is_empty() {
                         pause(UNHELD, &mut asked).await;
                     }
                     has_news
