@@ -18,11 +18,13 @@ use crate::config::{Config, ConfigError};
 mod agent;
 mod apikey;
 mod breaker;
+mod demo_worker;
 mod dev;
 mod doctor;
 mod explain;
 mod key;
 mod migrate;
+mod pool;
 mod runner;
 mod serve;
 
@@ -66,6 +68,82 @@ pub enum Command {
     Agent(AgentArgs),
     /// Run workers of a pool on this machine
     Runner(RunnerArgs),
+    /// See pools of workers, how many there are and why
+    Pool(PoolArgs),
+    /// See workers of pools, take them out, bring them back
+    Worker(WorkerArgs),
+    /// The worker of the pool that `greenroom dev` shows
+    #[command(hide = true)]
+    DemoWorker,
+}
+
+/// The arguments of `greenroom pool`.
+#[derive(Debug, clap::Args)]
+pub struct PoolArgs {
+    /// What to do with pools
+    #[command(subcommand)]
+    pub verb: PoolVerb,
+    /// Whose pools are meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom pool …`
+#[derive(Debug, Subcommand)]
+pub enum PoolVerb {
+    /// List all, with how many workers they have
+    List,
+    /// Show one, with its settings and what was last done about its size
+    Get {
+        /// Its name
+        pool: String,
+    },
+}
+
+/// The arguments of `greenroom worker`.
+#[derive(Debug, clap::Args)]
+pub struct WorkerArgs {
+    /// What to do with workers
+    #[command(subcommand)]
+    pub verb: WorkerVerb,
+    /// Whose workers are meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom worker …`
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// List those of a pool
+    List {
+        /// The pool's name
+        pool: String,
+    },
+    /// Show one, with its last steps
+    Get {
+        /// Its id
+        worker: String,
+    },
+    /// Give it no new sessions
+    Cordon {
+        /// Its id
+        worker: String,
+    },
+    /// Give it sessions again
+    Uncordon {
+        /// Its id
+        worker: String,
+    },
+    /// Let it go once its session is over
+    Drain {
+        /// Its id
+        worker: String,
+    },
+    /// Replace it, once its session is over
+    Recycle {
+        /// Its id
+        worker: String,
+    },
 }
 
 /// The arguments of `greenroom agent`.
@@ -274,6 +352,9 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Breaker(args) => breaker::run(config, args).await,
         Command::Agent(command) => agent::run(config, command).await,
         Command::Runner(args) => runner::run(config, args).await,
+        Command::Pool(args) => pool::pool(config, args).await,
+        Command::Worker(args) => pool::worker(config, args).await,
+        Command::DemoWorker => demo_worker::run().await,
     }
 }
 
