@@ -340,6 +340,10 @@ fn time(at_ms: u64) -> String {
 
 /// Loads the settings and does what was asked. `env` is the process's environment.
 pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Result<(), CliError> {
+    if let Command::DemoWorker = cli.command {
+        // Its variables are those of its runner and its session: none is a setting.
+        return demo_worker::run().await;
+    }
     let config = Config::load(cli.config.as_deref(), env)?;
     match cli.command {
         Command::Serve => serve::run(config).await,
@@ -354,7 +358,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Runner(args) => runner::run(config, args).await,
         Command::Pool(args) => pool::pool(config, args).await,
         Command::Worker(args) => pool::worker(config, args).await,
-        Command::DemoWorker => demo_worker::run().await,
+        Command::DemoWorker => Ok(()),
     }
 }
 
