@@ -28,6 +28,7 @@ mod pool;
 mod runner;
 mod serve;
 
+pub use pool::{PoolArgs, WorkerArgs};
 pub use runner::RunnerArgs;
 
 /// The exit code where the arguments or the settings cannot be used; clap's own, too.
@@ -75,75 +76,6 @@ pub enum Command {
     /// The worker of the pool that `greenroom dev` shows
     #[command(hide = true)]
     DemoWorker,
-}
-
-/// The arguments of `greenroom pool`.
-#[derive(Debug, clap::Args)]
-pub struct PoolArgs {
-    /// What to do with pools
-    #[command(subcommand)]
-    pub verb: PoolVerb,
-    /// Whose pools are meant
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub tenant: String,
-}
-
-/// `greenroom pool …`
-#[derive(Debug, Subcommand)]
-pub enum PoolVerb {
-    /// List all, with how many workers they have
-    List,
-    /// Show one, with its settings and what was last done about its size
-    Get {
-        /// Its name
-        pool: String,
-    },
-}
-
-/// The arguments of `greenroom worker`.
-#[derive(Debug, clap::Args)]
-pub struct WorkerArgs {
-    /// What to do with workers
-    #[command(subcommand)]
-    pub verb: WorkerVerb,
-    /// Whose workers are meant
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub tenant: String,
-}
-
-/// `greenroom worker …`
-#[derive(Debug, Subcommand)]
-pub enum WorkerVerb {
-    /// List those of a pool
-    List {
-        /// The pool's name
-        pool: String,
-    },
-    /// Show one, with its last steps
-    Get {
-        /// Its id
-        worker: String,
-    },
-    /// Give it no new sessions
-    Cordon {
-        /// Its id
-        worker: String,
-    },
-    /// Give it sessions again
-    Uncordon {
-        /// Its id
-        worker: String,
-    },
-    /// Let it go once its session is over
-    Drain {
-        /// Its id
-        worker: String,
-    },
-    /// Replace it, once its session is over
-    Recycle {
-        /// Its id
-        worker: String,
-    },
 }
 
 /// The arguments of `greenroom agent`.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Subcommand;
 
-use super::{CliError, PoolArgs, PoolVerb, WorkerArgs, WorkerVerb, say, time};
+use super::{CliError, say, time};
 use crate::app::{pool_settings, store_options};
 use crate::config::Config;
 use crate::id::WorkerId;
@@ -14,6 +15,75 @@ use crate::store::{Hints, Store};
 
 /// Things asked for at once.
 const PAGE: u32 = 500;
+
+/// The arguments of `greenroom pool`.
+#[derive(Debug, clap::Args)]
+pub struct PoolArgs {
+    /// What to do with pools
+    #[command(subcommand)]
+    pub verb: PoolVerb,
+    /// Whose pools are meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom pool …`
+#[derive(Debug, Subcommand)]
+pub enum PoolVerb {
+    /// List all, with how many workers they have
+    List,
+    /// Show one, with its settings and what was last done about its size
+    Get {
+        /// Its name
+        pool: String,
+    },
+}
+
+/// The arguments of `greenroom worker`.
+#[derive(Debug, clap::Args)]
+pub struct WorkerArgs {
+    /// What to do with workers
+    #[command(subcommand)]
+    pub verb: WorkerVerb,
+    /// Whose workers are meant
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+}
+
+/// `greenroom worker …`
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// List those of a pool
+    List {
+        /// The pool's name
+        pool: String,
+    },
+    /// Show one, with its last steps
+    Get {
+        /// Its id
+        worker: String,
+    },
+    /// Give it no new sessions
+    Cordon {
+        /// Its id
+        worker: String,
+    },
+    /// Give it sessions again
+    Uncordon {
+        /// Its id
+        worker: String,
+    },
+    /// Let it go once its session is over
+    Drain {
+        /// Its id
+        worker: String,
+    },
+    /// Replace it, once its session is over
+    Recycle {
+        /// Its id
+        worker: String,
+    },
+}
 
 pub(super) async fn pool(config: Config, PoolArgs { verb, tenant }: PoolArgs) -> Result<(), CliError> {
     let tenant = Name::tenant(tenant).context("the tenant's name")?;

@@ -225,7 +225,7 @@ async fn a_drain_has_an_end_and_asked_twice_it_ends_at_once() {
     rig.assign(WORKER, "a").await;
     rig.runner.signal("TERM");
     let gone = rig.until_state(WORKER, 0, "gone").await;
-    assert_eq!((&gone["session"], &gone["detail"]), (&json!("a"), &json!("stopped")));
+    assert!(gone["session"] == "a" && gone["detail"].is_null(), "{gone}");
     assert_eq!(rig.runner.ended().await.code(), Some(0));
 
     let mut rig = Rig::start(bad("stays-for-ever")).await;

@@ -50,7 +50,7 @@ async fn ten_sessions_of_one_worker_know_nothing_of_each_other() {
         assert_eq!(reset["pid"], pid, "it is the same process");
     }
     let gone = rig.stop(WORKER).await;
-    assert_eq!(gone["detail"], "stopped");
+    assert!(gone["detail"].is_null(), "it was to go: {gone}");
     assert!(!is_running(pid));
     let work = rig.dir.path().join("work").join(crate::runner_desk::name(rig.dir.path())).join("workers");
     assert_eq!(std::fs::read_dir(work).expect("a directory").count(), 0, "its directory went with it");
@@ -147,5 +147,5 @@ async fn a_worker_in_rust_serves_and_forgets() {
         let reset = rig.reset(WORKER, "soft").await;
         assert_eq!((&reset["state"], &reset["done"]), (&json!("ready"), &json!(true)), "{reset}");
     }
-    assert_eq!(rig.stop(WORKER).await["detail"], "stopped");
+    assert!(rig.stop(WORKER).await["detail"].is_null());
 }
