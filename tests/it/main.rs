@@ -9,6 +9,7 @@ mod binary_commands;
 mod binary_connections;
 mod binary_dev;
 mod binary_locks;
+mod binary_pools;
 mod binary_replicas;
 mod binary_stop;
 mod dispatch_service;

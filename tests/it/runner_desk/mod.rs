@@ -243,21 +243,31 @@ impl Rig {
 }
 
 fn runner(address: SocketAddr, dir: &Path, command: &[String], more: &[&str]) -> Process {
-    let server = format!("http://{address}/base/");
+    start_runner((&format!("http://{address}/base/"), KEY), ("echo", &name(dir)), dir, command, more)
+}
+
+/// The real runner, calling that server with that key, for a pool and under a name.
+pub(crate) fn start_runner(
+    (server, key): (&str, &str),
+    (pool, name): (&str, &str),
+    dir: &Path,
+    command: &[String],
+    more: &[&str],
+) -> Process {
     let work = dir.join("work").display().to_string();
-    let own = ["runner", "--server", &server, "--pool", "echo", "--name", &name(dir), "--work-dir", &work];
+    let own = ["runner", "--server", server, "--pool", pool, "--name", name, "--work-dir", &work];
     let env = ["--env", "PYTHONPATH", "--env", "PYTHONDONTWRITEBYTECODE"];
     let command = command.iter().map(String::as_str);
     let args: Vec<_> = own.into_iter().chain(env).chain(more.iter().copied()).chain(["--"]).chain(command).collect();
     let client = root().join("clients/python/src").display().to_string();
     let settings = settings([
-        ("GREENROOM_API_KEY", KEY),
+        ("GREENROOM_API_KEY", key),
         ("GREENROOM_LOG_FORMAT", "text"),
         ("ENABLE_LOG_AGGREGATION", "false"),
         ("PYTHONPATH", &client),
         ("PYTHONDONTWRITEBYTECODE", "1"),
     ]);
-    Process::start("runner", greenroom(&args, &settings), dir)
+    Process::start(name, greenroom(&args, &settings), dir)
 }
 
 /// The variables that a process was started with.

@@ -1,0 +1,347 @@
+//! Pools with everything real: replicas behind a balancer, runners, Python workers that keep all they are told, and callers.
+
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::runner_desk::{ask, bad, echo, name, start_runner};
+use crate::support::client::Client;
+use crate::support::process::{Balancer, Process, Replica, is_running, own_address, settings};
+use crate::support::redis::TestRedis;
+use crate::support::{eventually, size_of_test};
+
+const KEY: &str = "a-key-of-a-test";
+const POOL: &str = "echo";
+
+/// Redis, replicas behind a balancer, and runners.
+struct Yard {
+    redis: TestRedis,
+    dir: tempfile::TempDir,
+    replicas: Vec<Replica>,
+    balancer: Balancer,
+    runners: Vec<Process>,
+    client: Client,
+}
+
+impl Yard {
+    async fn start(replicas: usize, pool: Value) -> Self {
+        let redis = TestRedis::start().await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let settings = settings([
+            ("REDIS_URL", &redis.url()),
+            ("GREENROOM_API_KEY", KEY),
+            ("GREENROOM_DISPATCH_PROVIDER", "simulated"),
+            ("GREENROOM_SERVER_DRAIN_MS", "0"),
+            ("GREENROOM_SERVER_RATE_LIMIT_PER_SECOND", "0"),
+            ("GREENROOM_POOL_RUNNER_BELIEVED_MS", "3000"),
+            ("GREENROOM_LOG_FORMAT", "text"),
+        ]);
+        let starting = (0..replicas).map(|_| Replica::start(own_address(), &settings, dir.path()));
+        let replicas = futures_util::future::join_all(starting).await;
+        let addresses: Vec<_> = replicas.iter().map(|replica| replica.address).collect();
+        let balancer = Balancer::start(&addresses, dir.path()).await;
+        let client = Client::new(Duration::from_secs(40));
+        let yard = Self { redis, dir, replicas, balancer, runners: Vec::new(), client };
+        assert!(yard.put(&format!("/v1/pools/{POOL}"), pool).await < 300);
+        yard
+    }
+
+    fn add_runner(&mut self, command: &[String], capacity: u32) {
+        let name = format!("{}-{}", name(self.dir.path()), self.runners.len());
+        let (server, capacity) = (self.balancer.url(""), capacity.to_string());
+        let more = ["--capacity", &capacity];
+        self.runners.push(start_runner((&server, KEY), (POOL, &name), self.dir.path(), command, &more));
+    }
+
+    async fn put(&self, path: &str, body: Value) -> u16 {
+        let request = self.client.request(reqwest::Method::PUT, self.balancer.url(path)).bearer_auth(KEY);
+        request.json(&body).send().await.expect("an answer").status().as_u16()
+    }
+
+    async fn get(&self, path: &str) -> Option<Value> {
+        self.client.get(self.balancer.url(path)).bearer_auth(KEY).send().await.ok()?.json().await.ok()
+    }
+
+    async fn status(&self) -> Option<Value> {
+        let pool = self.get(&format!("/v1/pools/{POOL}")).await?;
+        pool.get("status").cloned()
+    }
+
+    /// Waits until the pool is at rest with that many ready workers, and nothing else.
+    async fn until_ready(&self, count: u64) -> Value {
+        eventually(&format!("{count} workers are ready and nothing else is"), async || {
+            let status = self.status().await?;
+            let all: u64 = status["workers"].as_object()?.values().filter_map(Value::as_u64).sum();
+            let at_rest = status["workers"]["ready"] == count && all == count && status["leased"] == 0;
+            at_rest.then_some(status)
+        })
+        .await
+    }
+}
+
+/// Somebody who has sessions.
+#[derive(Clone)]
+struct Caller {
+    client: Client,
+    base: String,
+}
+
+/// What a session had: from when on it knew to when it began to give back, on one clock.
+#[derive(Debug, Clone)]
+struct Had {
+    worker: String,
+    token: u64,
+    from: Instant,
+    to: Instant,
+}
+
+impl Caller {
+    fn of(yard: &Yard) -> Self {
+        Self { client: yard.client.clone(), base: yard.balancer.url("") }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Option<(u16, Value)> {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(KEY).json(&body);
+        let answer = request.send().await.ok()?;
+        Some((answer.status().as_u16(), answer.json().await.unwrap_or_default()))
+    }
+
+    async fn lease(&self, body: Value) -> Option<(u16, Value)> {
+        self.post(&format!("/v1/pools/{POOL}/leases"), body).await
+    }
+
+    async fn release(&self, lease: &Value) -> Option<u16> {
+        let path = format!("/v1/leases/{}/release", lease["id"].as_str()?);
+        Some(self.post(&path, json!({"token": lease["token"]})).await?.0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_sessions_find_nothing_of_each_other_and_most_are_on_workers_that_served_before() {
+    let mut yard = Yard::start(1, json!({"spare": 2, "max": 2})).await;
+    yard.add_runner(&echo(), 4);
+    yard.until_ready(2).await;
+    let caller = Caller::of(&yard);
+    for session in 0..10 {
+        let wish = json!({"wait_seconds": 20, "metadata": format!("metadata-of-{session}"),
+            "environment": {"SECRET": format!("secret-of-{session}")}});
+        let (status, lease) = caller.lease(wish).await.expect("an answer");
+        assert_eq!(status, 201, "{lease}");
+        let endpoint = lease["endpoint"].as_str().expect("an address");
+        for earlier in 0..session {
+            for phrase in
+                [format!("phrase-{earlier}-"), format!("secret-of-{earlier}"), format!("metadata-of-{earlier}")]
+            {
+                let known = ask(endpoint, &format!("/recall?phrase={phrase}"), None).await;
+                assert_eq!(known["known_by"], json!([]), "{phrase} in session {session}");
+            }
+        }
+        let phrase = format!("phrase-{session}-");
+        ask(endpoint, "/say", Some(json!({"text": phrase}))).await;
+        let known = ask(endpoint, &format!("/recall?phrase={phrase}"), None).await;
+        assert!(known["known_by"].as_array().is_some_and(|items| items.len() >= 6), "it keeps everything: {known}");
+        assert_eq!(caller.release(&lease).await, Some(204));
+    }
+    let status = yard.until_ready(2).await;
+    let count = |field: &str| status[field].as_u64().expect("a number");
+    assert_eq!((count("sessions_total"), count("resets_proved"), count("resets_failed")), (10, 10, 0));
+    assert!(count("reused_total") >= 8, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lies_about_its_reset_is_discarded() {
+    let mut yard = Yard::start(1, json!({"spare": 1, "max": 2})).await;
+    yard.add_runner(&bad("lies"), 4);
+    yard.until_ready(1).await;
+    let caller = Caller::of(&yard);
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let (status, lease) = caller.lease(json!({"wait_seconds": 20})).await.expect("an answer");
+        assert_eq!(status, 201, "{lease}");
+        assert_eq!(caller.release(&lease).await, Some(204));
+        let worker = lease["worker"].as_str().expect("a worker").to_owned();
+        eventually("it is gone", async || {
+            let told = yard.get(&format!("/v1/workers/{worker}")).await?;
+            let reasons: Vec<_> = told["history"].as_array()?.iter().map(|step| step["reason"].clone()).collect();
+            (told["state"] == "terminated" && reasons.contains(&json!("reset_failed"))).then_some(())
+        })
+        .await;
+        workers.push(worker);
+    }
+    assert_ne!(workers[0], workers[1]);
+    assert_eq!(yard.until_ready(1).await["resets_proved"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_back_empty_ends_no_session() {
+    let mut yard = Yard::start(1, json!({"spare": 2, "max": 6})).await;
+    yard.add_runner(&echo(), 6);
+    yard.until_ready(2).await;
+    let caller = Caller::of(&yard);
+    let mut leases = Vec::new();
+    for session in 0..3 {
+        let wish = json!({"session": format!("s{session}"), "wait_seconds": 20, "ttl_seconds": 600});
+        let (status, lease) = caller.lease(wish).await.expect("an answer");
+        assert_eq!(status, 201, "{lease}");
+        leases.push(lease);
+    }
+    let pid = async |lease: &Value| ask(lease["endpoint"].as_str().expect("an address"), "/pid", None).await;
+    let mut before = Vec::new();
+    for lease in &leases {
+        before.push(pid(lease).await);
+    }
+    yard.redis.run::<String>(&["FLUSHALL"]).await;
+    for lease in &leases {
+        let path = format!("/v1/leases/{}/renew", lease["id"].as_str().expect("an id"));
+        eventually("the lease is known again", async || {
+            let (status, _) = caller.post(&path, json!({"token": lease["token"]})).await?;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+    for (lease, before) in leases.iter().zip(&before) {
+        assert_eq!(&pid(lease).await, before, "its worker is the same process");
+        assert_eq!(caller.release(lease).await, Some(204));
+    }
+    yard.until_ready(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_is_killed_leaves_no_process_and_its_leases_end() {
+    let mut yard = Yard::start(1, json!({"spare": 1, "max": 4})).await;
+    yard.add_runner(&echo(), 4);
+    yard.until_ready(1).await;
+    // After the leader's first look at this shard everybody is given time, as after any break.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let caller = Caller::of(&yard);
+    let (status, lease) = caller.lease(json!({"wait_seconds": 20, "ttl_seconds": 600})).await.expect("an answer");
+    assert_eq!(status, 201, "{lease}");
+    let pid = ask(lease["endpoint"].as_str().expect("an address"), "/pid", None).await;
+    let pid = pid["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
+    yard.runners[0].kill();
+    eventually("its worker went with it", async || (!is_running(pid)).then_some(())).await;
+    let path = format!("/v1/leases/{}", lease["id"].as_str().expect("an id"));
+    eventually("the lease is over", async || (yard.get(&path).await?["code"] == "lease_not_found").then_some(())).await;
+    let renewal = caller.post(&format!("{path}/renew"), json!({"token": lease["token"]})).await.expect("an answer");
+    assert_eq!((renewal.0, &renewal.1["code"]), (409, &json!("lease_lost")));
+    yard.add_runner(&echo(), 4);
+    yard.until_ready(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_starts_what_it_needs_and_nobody_waits_beyond_the_deadline() {
+    let mut yard = Yard::start(1, json!({"spare": 1, "max": 4, "cool_down_ms": 600_000})).await;
+    yard.add_runner(&echo(), 10);
+    yard.until_ready(1).await;
+    let caller = Caller::of(&yard);
+    let began = Instant::now();
+    let asking = (0..10).map(|_| caller.lease(json!({"wait_seconds": 6, "ttl_seconds": 600})));
+    let answers = futures_util::future::join_all(asking).await;
+    let codes: Vec<u16> = answers.iter().map(|answer| answer.as_ref().map_or(0, |(status, _)| *status)).collect();
+    assert_eq!(codes.iter().filter(|code| **code == 201).count(), 4, "as many as there may be: {codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 429).count(), 6, "the others hear it clearly: {codes:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "the wait was six seconds");
+    for (_, body) in answers.iter().flatten().filter(|(status, _)| *status == 429) {
+        assert_eq!(body["code"], "no_ready_worker", "{body}");
+    }
+    let status = yard.status().await.expect("a status");
+    let starts: u64 =
+        status["plans"].as_array().expect("plans").iter().filter_map(|plan| plan["starts"].as_u64()).sum();
+    assert_eq!(starts, 4, "{status}");
+    for (_, lease) in answers.iter().flatten().filter(|(status, _)| *status == 201) {
+        assert_eq!(caller.release(lease).await, Some(204));
+    }
+    yard.until_ready(4).await;
+}
+
+/// Clients race for workers while runners, workers and replicas are killed and stalled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_has_one_session_at_a_time_whatever_dies() {
+    let settings = json!({"spare": 8, "max": 8, "starts_max": 8, "sessions_max": 1_000_000, "cool_down_ms": 600_000});
+    let mut yard = Yard::start(3, settings).await;
+    yard.add_runner(&echo(), 4);
+    yard.add_runner(&echo(), 4);
+    yard.until_ready(8).await;
+    let (history, refused) = (Arc::new(Mutex::new(Vec::<Had>::new())), Arc::new(Mutex::new(HashMap::new())));
+    let stop = CancellationToken::new();
+    let clients: Vec<_> = (0..size_of_test("GREENROOM_TEST_POOL_CLIENTS", 24))
+        .map(|n| {
+            let (caller, stop) = (Caller::of(&yard), stop.clone());
+            let (history, refused) = (Arc::clone(&history), Arc::clone(&refused));
+            tokio::spawn(async move {
+                let mut turn = 0;
+                while !stop.is_cancelled() {
+                    turn += 1;
+                    let wish = json!({"session": format!("{n}.{turn}"), "wait_seconds": 5, "ttl_seconds": 5});
+                    let Some((status, lease)) = caller.lease(wish).await else { continue };
+                    if status != 201 {
+                        *refused.lock().expect("no panic").entry(status).or_insert(0) += 1;
+                        tokio::time::sleep(Duration::from_millis(rand::random_range(5..50))).await;
+                        continue;
+                    }
+                    let from = Instant::now();
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..80))).await;
+                    let worker = lease["worker"].as_str().expect("a worker").to_owned();
+                    let token = lease["token"].as_u64().expect("a token");
+                    history.lock().expect("no panic").push(Had { worker, token, from, to: Instant::now() });
+                    for _ in 0..3 {
+                        if caller.release(&lease).await.is_some_and(|status| status < 500) {
+                            break;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for round in 0..size_of_test("GREENROOM_TEST_POOL_ROUNDS", 1) {
+        let had = history.lock().expect("no panic").len();
+        let more = async |count: usize| {
+            eventually("sessions come and go", async || {
+                (history.lock().expect("no panic").len() >= had + count).then_some(())
+            })
+            .await;
+        };
+        more(30).await;
+        // A worker dies; a replica stalls, another dies with a runner.
+        let workers = yard.get(&format!("/v1/pools/{POOL}/workers")).await.expect("workers");
+        if let Some(pid) = workers["workers"][0]["pid"].as_u64() {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        more(60).await;
+        yard.replicas[1].process.signal("STOP");
+        more(80).await;
+        yard.replicas[1].process.signal("CONT");
+        if round == 0 {
+            yard.replicas[2].process.kill();
+        }
+        let last = yard.runners.len() - 1;
+        yard.runners[last].kill();
+        yard.add_runner(&echo(), 4);
+        more(110).await;
+    }
+    stop.cancel();
+    for client in clients {
+        client.await.expect("no panic");
+    }
+    let status = yard.until_ready(8).await;
+    let mut had = history.lock().expect("no panic").clone();
+    eprintln!("{} sessions, refused {:?}; {status}", had.len(), refused.lock().expect("no panic"));
+    had.sort_by_key(|had| had.from);
+    let mut by_worker: HashMap<&str, Vec<&Had>> = HashMap::new();
+    for it in &had {
+        by_worker.entry(&it.worker).or_default().push(it);
+    }
+    for sessions in by_worker.values() {
+        for pair in sessions.windows(2) {
+            assert!(pair[0].to < pair[1].from, "two had one worker: {pair:?}");
+            assert!(pair[0].token < pair[1].token, "tokens only grow: {pair:?}");
+        }
+    }
+    let left: Vec<String> = yard.redis.run(&["KEYS", "gr:*:lease:*"]).await;
+    assert_eq!(left, Vec::<String>::new(), "no lease is left behind");
+}
