@@ -2,6 +2,7 @@
 //! consecutive ports, a simulated provider unless LiveKit is configured, and a pool of demo workers.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -42,14 +43,15 @@ pub(super) async fn run(mut config: Config, args: DevArgs) -> Result<(), CliErro
         replicas.push(Replica::start(&config, provider.clone()).await?);
     }
     let addresses: Vec<SocketAddr> = replicas.iter().map(Replica::address).collect();
-    let runner = addresses.first().map(|first| demo_runner(*first, &key)).transpose()?;
+    let demo = addresses.first().map(|first| Demo::start(*first, &key)).transpose()?;
     say(&greeting(&addresses, &key, provider.name(), redis.port))?;
 
     let shutdowns: Vec<_> = replicas.iter().map(Replica::shutdown).collect();
     let running: Vec<_> = replicas.into_iter().map(|replica| tokio::spawn(replica.run())).collect();
     signalled().await.context("signals")?;
-    // Nobody's sessions are on it: it goes at once, and its workers with it.
-    drop(runner);
+    if let Some(demo) = demo {
+        demo.stop().await;
+    }
     for shutdown in shutdowns {
         shutdown.begin();
     }
@@ -61,22 +63,40 @@ pub(super) async fn run(mut config: Config, args: DevArgs) -> Result<(), CliErro
 }
 
 /// A runner with workers that remember what they are told: the pool `demo`. It dies with this process.
-fn demo_runner(server: SocketAddr, key: &SecretString) -> anyhow::Result<Child> {
-    let own = std::env::current_exe().context("this program's own path")?;
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL"])
-        .arg(&own)
-        .args(["runner", "--server", &format!("http://{server}"), "--pool", "demo", "--name"])
-        .args([format!("demo-{}", std::process::id()), "--".to_owned()])
-        .arg(&own)
-        .arg("demo-worker")
-        .env("GREENROOM_API_KEY", key.expose_secret())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start a runner for the demo pool")
+struct Demo {
+    runner: Child,
+    dir: PathBuf,
+}
+
+impl Demo {
+    fn start(server: SocketAddr, key: &SecretString) -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("this program's own path")?;
+        let name = format!("demo-{}", std::process::id());
+        let dir = std::env::temp_dir().join(format!("greenroom-{name}"));
+        let runner = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(&own)
+            .args(["runner", "--server", &format!("http://{server}"), "--pool", "demo", "--name", &name, "--work-dir"])
+            .arg(&dir)
+            .arg("--")
+            .arg(&own)
+            .arg("demo-worker")
+            .env("GREENROOM_API_KEY", key.expose_secret())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start a runner for the demo pool")?;
+        Ok(Self { runner, dir })
+    }
+
+    /// At once: its workers go with it, and what they had was for show.
+    async fn stop(mut self) {
+        // A failure means that it is gone already.
+        let _ = self.runner.kill().await;
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
 }
 
 /// Consecutive ports; with port 0, whatever is free.

@@ -35,9 +35,9 @@ async fn dev(arguments: &[&str]) -> Dev {
     Dev { process, greeting, redis_port, redis_pid: pid.trim().parse().expect("a pid"), dir }
 }
 
-/// Runs the first printed command that begins with `start`, as a reader would.
-fn run_printed(greeting: &str, start: &str) -> String {
-    let line = greeting.lines().map(str::trim).filter(|line| line.starts_with(start)).max_by_key(|line| line.len());
+/// Runs the printed command that begins with `start` and tells of `what`, as a reader would.
+fn run_printed(greeting: &str, start: &str, what: &str) -> String {
+    let line = greeting.lines().map(str::trim).find(|line| line.starts_with(start) && line.contains(what));
     let output = Command::new("sh").arg("-c").arg(line.expect("a command")).output().expect("a shell");
     assert!(output.status.success(), "{line:?}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -54,13 +54,17 @@ async fn assert_redis_is_gone(dev: &Dev) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_dev_prints_works_and_an_interrupt_ends_it() {
     let mut dev = dev(&["--replicas", "2"]).await;
-    assert_eq!(dev.greeting.matches("http://127.").count(), 3, "two replicas and a curl: {}", dev.greeting);
-    let answers = [run_printed(&dev.greeting, "curl "), run_printed(&dev.greeting, "curl ")];
+    assert_eq!(dev.greeting.matches("http://127.").count(), 4, "two replicas and two curls: {}", dev.greeting);
+    let ask = || run_printed(&dev.greeting, "curl ", "/v1/dispatches");
+    let answers = [ask(), ask()];
     let answers = answers.map(|text| serde_json::from_str::<serde_json::Value>(&text).expect("JSON"));
     assert_eq!(answers[0]["id"], answers[1]["id"]);
     assert_eq!((&answers[0]["reused"], &answers[1]["reused"]), (&false.into(), &true.into()));
-    let seen = run_printed(&dev.greeting, "redis-cli ");
+    let seen = run_printed(&dev.greeting, "redis-cli ", "HGETALL");
     assert!(seen.contains(answers[0]["id"].as_str().expect("an id")), "{seen}");
+    let lease = run_printed(&dev.greeting, "curl ", "/v1/pools/demo/leases");
+    let lease: serde_json::Value = serde_json::from_str(&lease).expect("JSON");
+    assert_eq!((&lease["state"], &lease["session"]), (&"held".into(), &"ann".into()), "{lease}");
 
     dev.process.signal("INT");
     assert_eq!(dev.process.ended().await.code(), Some(0));
