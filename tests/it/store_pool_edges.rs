@@ -98,11 +98,13 @@ async fn those_who_wait_for_one_worker_hide_nobody() {
 
 #[tokio::test]
 async fn a_silent_host_hides_no_worker() {
-    let (pool, _silent) = PoolScene::with_workers(settings(), 40).await;
+    let mut many = settings();
+    many.numbers.max = 45;
+    let (pool, _silent) = PoolScene::with_workers(many, 40).await;
     pool.scene.pass(Duration::from_secs(16));
     let mut other = TestRunner::new("two", 1);
     let mut settings = pool.settings.clone();
-    (settings.numbers.spare, settings.numbers.max) = (41, 41);
+    settings.numbers.spare = 41;
     pool.define(&settings).await;
     pool.sync(&mut other).await;
     pool.plan().await;
