@@ -235,6 +235,24 @@ local function worker_for(p, l, now)
   return next_spare(p, now)
 end
 
+-- The first in line, with those whose worker was taken away just now: they are back in their old places.
+local function first_in_line(p, set)
+  local line, are_back = redis.call('ZRANGE', set_of(p, set), 0, LOOK_MAX - 1), false
+  for id, l in pairs(leases) do
+    if l.before.state == 'offered' and l.now.state == 'waiting' and l.now.pool_key == p.key then
+      line[#line + 1], are_back = id, true
+    end
+  end
+  if are_back then
+    table.sort(line, function(a, b)
+      local l, other = lease_of(a) or {}, lease_of(b) or {}
+      local place, other_place = tonumber(l.place) or 0, tonumber(other.place) or 0
+      return place < other_place or place == other_place and a < b
+    end)
+  end
+  return line
+end
+
 -- Hands spare workers to those who wait, the first in line first. Who waits for one worker holds nobody up: behind many
 -- of those the first who takes any is looked at too (each who waits for one looks itself, see lease/confirm).
 local function serve(p, now)
@@ -248,10 +266,10 @@ local function serve(p, now)
     return w and l
   end
   for _ = 1, LOOK_MAX do
-    local first = redis.call('ZRANGE', set_of(p, 'waiting'), 0, LOOK_MAX - 1)
+    local first = first_in_line(p, 'waiting')
     local l = first_of(first, find)
-    if not l and #first == LOOK_MAX then
-      l = first_of(redis.call('ZRANGE', set_of(p, 'unbound'), 0, LOOK_MAX - 1), find)
+    if not l and #first >= LOOK_MAX then
+      l = first_of(first_in_line(p, 'unbound'), find)
     end
     if not l then
       return
