@@ -32,7 +32,7 @@ read_globals = {
   -- lua/pool/shared.lua, prepended to those of pools
   "flatten", "copy_of", "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
   "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
-  "take_away", "grant", "is_heard", "ask_again", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold", "overdue_worker", "overdue_lease",
+  "take_away", "grant", "is_heard", "ask_again", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
   -- lua/pool/save.lua, after it
   "belongs", "write", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 

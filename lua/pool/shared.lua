@@ -292,28 +292,3 @@ local function ask_again(l, now, lease_ms, wait_ms)
     l.due_at = l.deadline
   end
 end
-
--- A worker did not do in time what it was to do.
-local function overdue_worker(p, w, now)
-  if w.state == 'terminating' then
-    move_worker(w, 'terminated', 'stop_timeout', now)
-  elseif w.state == 'initializing' then
-    note_failed_start(p, now)
-    dismiss(p, w, 'start_timeout', now)
-  elseif w.state == 'resetting' then
-    p.resets_failed = rule(p, 'resets_failed') + 1
-    dismiss(p, w, 'reset_timeout', now)
-  elseif w.state == 'busy' then
-    take_away(w)
-    dismiss(p, w, 'assign_timeout', now)
-  end
-end
-
--- Nobody got a worker in time, or nobody came for the one that was offered.
-local function overdue_lease(p, l, now)
-  local w = l.state == 'offered' and worker_of(l.worker)
-  end_lease(l, w and 'abandoned' or 'timed_out')
-  if w and w.lease == l.id then
-    free(p, w, 'abandoned', now)
-  end
-end

@@ -255,6 +255,41 @@ async fn a_name_is_one_leases_also_after_redis_forgot() {
     pool.scene.check_keys().await;
 }
 
+/// A worker that never starts is overdue, and so holds up nobody's look at what else is.
+#[tokio::test]
+async fn a_start_that_takes_too_long_ends_and_the_next_one_waits() {
+    let pool = PoolScene::open(settings()).await;
+    let mut runner = TestRunner::new("one", 20);
+    pool.sync(&mut runner).await;
+    assert_eq!(pool.plan().await.starts, 2);
+    pool.pass(&mut runner, Duration::from_secs(60)).await;
+    assert_eq!((pool.status().await.starts_failed, pool.plan().await.reason.as_str()), (2, "backing_off"));
+    let worker = pool.first_worker().await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Terminating, "start_timeout".to_owned()));
+    pool.pass(&mut runner, Duration::from_secs(35)).await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Terminated, "stop_timeout".to_owned()));
+    pool.settle(&mut runner).await;
+    assert_eq!((pool.status().await.spare, pool.status().await.starts_failed), (2, 0));
+    pool.scene.check_keys().await;
+}
+
+/// Lua sees a function only below its definition, and complains no sooner than it gets there.
+#[test]
+fn no_script_calls_a_function_that_is_defined_further_down() {
+    for (path, source) in greenroom::store::scripts() {
+        let code = source.lines().map(|line| line.split_once("--").map_or(line, |(code, _)| code));
+        let code = code.collect::<Vec<_>>().join("\n");
+        for (at, _) in code.match_indices("\nlocal function ") {
+            let name = code[at + 16..].split('(').next().expect("a name");
+            let is_call = |(used, _): &(usize, &str)| {
+                !code[..*used].ends_with(|c: char| c.is_alphanumeric() || "_.:".contains(c))
+            };
+            let early = code[..at].match_indices(&format!("{name}(")).find(is_call);
+            assert!(early.is_none(), "{path}: {name} is called before it is defined");
+        }
+    }
+}
+
 #[tokio::test]
 async fn marks_of_what_is_gone_are_taken_away() {
     let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;

@@ -191,7 +191,8 @@ impl World<'_> {
             }
             if let Some(lease) = self.state.leases.get(text(worker, "lease")) {
                 let granted = number(lease, "token").unwrap_or_default();
-                let is_same = before.leases.get(text(worker, "lease")).is_some_and(|it| it.get("token") == lease.get("token"));
+                let is_same =
+                    before.leases.get(text(worker, "lease")).is_some_and(|it| it.get("token") == lease.get("token"));
                 prop_assert!(granted > known.granted || is_same, "a token was given twice: {lease:?}");
                 known.granted = granted;
             }

@@ -147,8 +147,9 @@ async fn marks_and_definitions_are_made_once() {
 
     pool.scene.run::<()>(&["FLUSHALL"]).await;
     let once = request("define", "a");
-    let define =
-        async |settings: &PoolSettings, once: &Once| store.define_pool(&pool.pool, settings, false, 10, Some(once)).await;
+    let define = async |settings: &PoolSettings, once: &Once| {
+        store.define_pool(&pool.pool, settings, false, 10, Some(once)).await
+    };
     assert!(define(&settings(), &once).await.expect("a pool"));
     let mut changed = settings();
     changed.numbers.spare = 7;

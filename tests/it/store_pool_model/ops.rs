@@ -6,30 +6,72 @@ use proptest::prelude::*;
 /// One step. Small numbers choose among what there is, the newest first, modulo how many there are.
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Ask { session: Option<u8>, waits: bool, affinity: Affinity, priority: Priority },
-    Confirm { lease: usize },
-    Renew { lease: usize, stale: bool },
-    Release { lease: usize, token: bool },
-    Pass { ms: u64 },
+    Ask {
+        session: Option<u8>,
+        waits: bool,
+        affinity: Affinity,
+        priority: Priority,
+    },
+    Confirm {
+        lease: usize,
+    },
+    Renew {
+        lease: usize,
+        stale: bool,
+    },
+    Release {
+        lease: usize,
+        token: bool,
+    },
+    Pass {
+        ms: u64,
+    },
     /// The runner does what it is told, all well.
-    Obey { runner: usize },
+    Obey {
+        runner: usize,
+    },
     /// It tells what it has, and does nothing.
-    Hear { runner: usize },
+    Hear {
+        runner: usize,
+    },
     /// It fails at what it is told.
-    Fail { runner: usize },
+    Fail {
+        runner: usize,
+    },
     /// One of its workers dies.
-    Die { runner: usize, worker: usize },
+    Die {
+        runner: usize,
+        worker: usize,
+    },
     /// One of its workers fails so many checks in a row.
-    Sicken { runner: usize, worker: usize, failures: u32 },
+    Sicken {
+        runner: usize,
+        worker: usize,
+        failures: u32,
+    },
     /// It comes back, and has nothing.
-    Restart { runner: usize },
+    Restart {
+        runner: usize,
+    },
     /// It is on its way out, or no longer.
-    Leave { runner: usize },
+    Leave {
+        runner: usize,
+    },
     Plan,
-    Mark { worker: usize, mark: &'static str },
+    Mark {
+        worker: usize,
+        mark: &'static str,
+    },
     /// The leader looks at what is due.
     Reap,
-    Define { spare: u32, max: u32, confirm: bool, fresh: bool, version: u8, draining: bool },
+    Define {
+        spare: u32,
+        max: u32,
+        confirm: bool,
+        fresh: bool,
+        version: u8,
+        draining: bool,
+    },
 }
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
