@@ -262,7 +262,7 @@ async fn a_start_that_takes_too_long_ends_and_the_next_one_waits() {
     let mut runner = TestRunner::new("one", 20);
     pool.sync(&mut runner).await;
     assert_eq!(pool.plan().await.starts, 2);
-    pool.pass(&mut runner, Duration::from_secs(60)).await;
+    pool.pass(&mut runner, Duration::from_mins(1)).await;
     assert_eq!((pool.status().await.starts_failed, pool.plan().await.reason.as_str()), (2, "backing_off"));
     let worker = pool.first_worker().await;
     assert_eq!(pool.state(worker).await, (WorkerState::Terminating, "start_timeout".to_owned()));

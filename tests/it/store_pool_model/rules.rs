@@ -42,7 +42,7 @@ impl State {
     pub(super) async fn read(pool: &PoolScene) -> Self {
         let mut state = Self { now: pool.scene.now(), ..Self::default() };
         for key in pool.scene.run::<Vec<String>>(&["KEYS", "*"]).await {
-            let name = key.split_once(":").and_then(|(_, rest)| rest.split_once(":")).map_or("", |(_, name)| name);
+            let name = key.split_once(':').and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, name)| name);
             let (kind, id) = name.split_once(':').unwrap_or((name, ""));
             let is_set = kind == "due" || (kind == "pool" && id != "default:py") || name.ends_with(":workers");
             if is_set {
