@@ -1,6 +1,6 @@
 //! Pools where it is tight: lines full of those who wait for one worker, silent hosts, what a fail-over forgot.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Random sequences of calls of pools against a small model: sessions, runners and the leader in any order, workers that
 //! fail, die and lie silent, tokens that are stale.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
