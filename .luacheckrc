@@ -25,7 +25,7 @@ read_globals = {
   "PROBE_POLL_MS", "REPORTERS_MAX", "written", "load_breaker", "save_breaker", "fields_of", "move_breaker", "release_breaker",
   "settle_breaker", "count_run", "answer_of",
   -- lua/dispatch/rules.lua, after it
-  "PEOPLE_MAX", "LIST_LAG_MS", "OVERDUE_MS", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
+  "PEOPLE_MAX", "LIST_LAG_MS", "is_overdue", "is_believed", "may_return", "may_reuse", "judge_agent", "pause_until_look", "remember_left",
   "all_joined_since", "reconcile_people", "tell_others",
   -- lua/pool/states.lua, prepended to those of pools
   "may_move", "TRANSITIONS",

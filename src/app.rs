@@ -353,7 +353,8 @@ fn domain_settings(config: &Config) -> Settings {
     }
 }
 
-fn pool_settings(config: &Config) -> PoolSettings {
+/// How a pool is that nobody defined.
+pub fn pool_settings(config: &Config) -> PoolSettings {
     let pool = &config.pool;
     let numbers = Numbers {
         spare: pool.spare,

@@ -28,12 +28,9 @@ if holds_claim(d, ARGV[2]) and (d.claim == 'redispatch' or d.claim == 'end') the
   -- Said before, and the answer was lost.
   return { d.claim, now, redis.call('HLEN', KEYS[2]), flatten(d) }
 end
-if not holds_claim(d, ARGV[2]) or (d.claim ~= 'check' and d.claim ~= 'verify') then
-  return refuse('NOT_OWNER', 'the claim is over')
-end
--- Redis may carry a call out long after its caller gave up. What was seen then says nothing of now.
-if now - looked_at - tonumber(ARGV[17]) > OVERDUE_MS then
-  return refuse('NOT_OWNER', 'the look is too old')
+local is_held = holds_claim(d, ARGV[2]) and (d.claim == 'check' or d.claim == 'verify')
+if not is_held or is_overdue(looked_at + ARGV[17], now) then
+  return refuse('NOT_OWNER', 'the claim is over, or the look too old')
 end
 redis.call('ZCARD', KEYS[9])
 local wanted, before = ARGV[7] ~= '', redis.call('HLEN', KEYS[2])

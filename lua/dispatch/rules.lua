@@ -1,8 +1,10 @@
 -- What the scripts of dispatches decide by; prepended after `shared.lua`. Nothing here writes to Redis,
 -- save the set of people, which is made what was seen.
 
--- What was seen is told at once. Told so much later, it counts no more.
-local OVERDUE_MS = 5000
+-- Whether what was seen by then is told too late to count: Redis may carry a call out long after its caller gave up.
+local function is_overdue(seen_at, now)
+  return now - seen_at > 5000
+end
 
 -- Whether the last report of an agent still counts. After a break it counts until the grace that the next
 -- scan gives is over.

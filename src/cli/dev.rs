@@ -1,5 +1,5 @@
 //! `greenroom dev`: everything on this machine, for trying it: a private Redis, replicas on
-//! consecutive ports, and a simulated provider unless LiveKit is configured.
+//! consecutive ports, a simulated provider unless LiveKit is configured, and a pool of demo workers.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -42,11 +42,14 @@ pub(super) async fn run(mut config: Config, args: DevArgs) -> Result<(), CliErro
         replicas.push(Replica::start(&config, provider.clone()).await?);
     }
     let addresses: Vec<SocketAddr> = replicas.iter().map(Replica::address).collect();
+    let runner = addresses.first().map(|first| demo_runner(*first, &key)).transpose()?;
     say(&greeting(&addresses, &key, provider.name(), redis.port))?;
 
     let shutdowns: Vec<_> = replicas.iter().map(Replica::shutdown).collect();
     let running: Vec<_> = replicas.into_iter().map(|replica| tokio::spawn(replica.run())).collect();
     signalled().await.context("signals")?;
+    // Nobody's sessions are on it: it goes at once, and its workers with it.
+    drop(runner);
     for shutdown in shutdowns {
         shutdown.begin();
     }
@@ -55,6 +58,25 @@ pub(super) async fn run(mut config: Config, args: DevArgs) -> Result<(), CliErro
     }
     redis.stop().await;
     Ok(())
+}
+
+/// A runner with workers that remember what they are told: the pool `demo`. It dies with this process.
+fn demo_runner(server: SocketAddr, key: &SecretString) -> anyhow::Result<Child> {
+    let own = std::env::current_exe().context("this program's own path")?;
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .arg(&own)
+        .args(["runner", "--server", &format!("http://{server}"), "--pool", "demo", "--name"])
+        .args([format!("demo-{}", std::process::id()), "--".to_owned()])
+        .arg(&own)
+        .arg("demo-worker")
+        .env("GREENROOM_API_KEY", key.expose_secret())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start a runner for the demo pool")
 }
 
 /// Consecutive ports; with port 0, whatever is free.
@@ -82,6 +104,8 @@ greenroom is running at {all}
 
 Ask for the agent of a room, twice, and see the same one:
   curl -s http://{first}/v1/dispatches -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{{"room":"lobby","agent":"guide"}}'
+Get a warm worker for a session:
+  curl -s http://{first}/v1/pools/demo/leases -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{{"session":"ann","wait_seconds":10}}'
 See it in Redis:
   redis-cli -p {redis_port} HGETALL "$(redis-cli -p {redis_port} --scan --pattern '{pattern}')"
 "#

@@ -18,14 +18,17 @@ use crate::config::{Config, ConfigError};
 mod agent;
 mod apikey;
 mod breaker;
+mod demo_worker;
 mod dev;
 mod doctor;
 mod explain;
 mod key;
 mod migrate;
+mod pool;
 mod runner;
 mod serve;
 
+pub use pool::{PoolArgs, WorkerArgs};
 pub use runner::RunnerArgs;
 
 /// The exit code where the arguments or the settings cannot be used; clap's own, too.
@@ -66,6 +69,13 @@ pub enum Command {
     Agent(AgentArgs),
     /// Run workers of a pool on this machine
     Runner(RunnerArgs),
+    /// See pools of workers, how many there are and why
+    Pool(PoolArgs),
+    /// See workers of pools, take them out, bring them back
+    Worker(WorkerArgs),
+    /// The worker of the pool that `greenroom dev` shows
+    #[command(hide = true)]
+    DemoWorker,
 }
 
 /// The arguments of `greenroom agent`.
@@ -262,6 +272,10 @@ fn time(at_ms: u64) -> String {
 
 /// Loads the settings and does what was asked. `env` is the process's environment.
 pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Result<(), CliError> {
+    if let Command::DemoWorker = cli.command {
+        // Its variables are those of its runner and its session: none is a setting.
+        return demo_worker::run().await;
+    }
     let config = Config::load(cli.config.as_deref(), env)?;
     match cli.command {
         Command::Serve => serve::run(config).await,
@@ -274,6 +288,9 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Breaker(args) => breaker::run(config, args).await,
         Command::Agent(command) => agent::run(config, command).await,
         Command::Runner(args) => runner::run(config, args).await,
+        Command::Pool(args) => pool::pool(config, args).await,
+        Command::Worker(args) => pool::worker(config, args).await,
+        Command::DemoWorker => Ok(()),
     }
 }
 

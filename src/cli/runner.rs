@@ -24,7 +24,7 @@ pub struct RunnerArgs {
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<Name>,
     /// How many workers it runs at most
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub capacity: u16,
     /// How workers are run
     #[arg(long, default_value = "process", value_parser = ["process"])]

@@ -53,6 +53,9 @@ pub(super) struct Life {
     seq: u64,
     /// What it serves, or has served and not been shown to have forgotten.
     pub(super) served: Option<Served>,
+    /// What it had when it was looked at last, and served nobody. It is looked at ahead of the next session, which then
+    /// need not wait for that.
+    pub(super) clean: Option<Belongings>,
 }
 
 /// A session that a worker was given.
@@ -79,7 +82,7 @@ impl Life {
         if let Some(stderr) = running.stderr.take() {
             tokio::spawn(log::follow(stderr, worker.to_owned(), running.pid(), log.clone()));
         }
-        Self { running, inbox, log, seq: 0, served: None }
+        Self { running, inbox, log, seq: 0, served: None, clean: None }
     }
 
     pub(super) fn running(&self) -> &Running {

@@ -47,7 +47,11 @@ impl Worker {
         let Some(served) = &life.served else { return Ok(Ok(())) };
         let session = Session { canary: &served.canary, environment: &served.environment };
         let left = has.left_since(&served.before, &session);
-        Ok(named("left behind", left.into_iter()).map_or(Ok(()), Err))
+        if let Some(problem) = named("left behind", left.into_iter()) {
+            return Ok(Err(problem));
+        }
+        life.clean = Some(has);
+        Ok(Ok(()))
     }
 }
 

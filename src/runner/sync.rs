@@ -41,6 +41,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How often the last call is tried.
 const LAST_CALLS: usize = 3;
 const ID_CHARS_MAX: usize = 128;
+/// So many workers may be told of in a call.
+const REPORTS_MAX: usize = 200;
 
 const fn up_to(seconds: u64) -> Retry {
     let pause = Duration::from_secs(seconds);
@@ -83,10 +85,12 @@ impl Runner {
             has_news = match outcome {
                 None => true,
                 Some(Ok(answer)) => {
-                    let was_held = wait.is_zero() || began.elapsed() > UNHELD;
+                    // Who answers at once has news, or does not hold calls back.
+                    let is_old = self.revision.as_ref() == Some(&answer.revision);
+                    let is_unheld = is_old && !wait.is_zero() && began.elapsed() < UNHELD;
                     let has_news = self.apply(answer, &gone);
                     last_calls += if is_last && !has_news { LAST_CALLS } else { 0 };
-                    if !was_held || !self.unknown.is_empty() {
+                    if is_unheld || !self.unknown.is_empty() {
                         pause(UNHELD, &mut asked).await;
                     }
                     has_news
@@ -153,19 +157,23 @@ impl Runner {
         for (_, worker) in self.workers.iter().filter(|(id, _)| !wishes.contains_key(*id)) {
             worker.stop(Stop::Politely);
         }
-        wishes.into_values().for_each(|wish| self.grant(wish));
+        for wish in wishes.into_values() {
+            self.grant(wish);
+        }
         !self.unknown.is_empty()
     }
 
     fn grant(&mut self, wish: Wish) {
         let Wish { id, action, instruction, within_ms, assignment, reset } = wish;
+        // What has no end has none of its own: 0 is said of that.
+        let within_ms = within_ms.filter(|ms| *ms > 0);
         let within = |default: Duration| within_ms.map_or(default, Duration::from_millis).min(WITHIN_MAX);
         let Some(worker) = self.workers.get_mut(&id) else {
             return self.grant_absent(id, action, instruction, within(START_MAX));
         };
         match (action, instruction, assignment) {
             (Action::Assign, Some(number), Some(new)) => {
-                worker.give(number, within(INSTRUCTION_MAX), What::Assign(new))
+                worker.give(number, within(INSTRUCTION_MAX), What::Assign(new));
             }
             // A way to forget that is not known here is done by the surest that is.
             (Action::Reset, Some(number), _) => {
@@ -180,23 +188,28 @@ impl Runner {
     fn grant_absent(&mut self, id: String, action: Action, instruction: Option<u64>, within: Duration) {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let live = self.workers.values().filter(|worker| !matches!(worker.state(), State::Stopping | State::Gone));
+        let is_full = live.count() >= self.capacity || self.workers.len() >= 2 * self.capacity;
         let why = match action {
-            Action::Unknown => return,
+            // What is to go, and is not here, has gone.
+            Action::Stop | Action::Unknown => return,
             _ if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(is_plain) => {
                 tracing::warn!(line.notice = Empty, "the server speaks of a worker by an id that is none");
                 return;
             }
             Action::Run if self.draining.is_some() => "the runner drains",
-            Action::Run if live.count() >= self.capacity => "the runner is full",
+            Action::Run if is_full => "the runner is full",
             Action::Run => {
                 let worker = Handle::start(self.spec.clone(), id.clone(), instruction, within);
                 self.workers.insert(id, worker);
                 return;
             }
-            Action::Assign | Action::Keep | Action::Reset | Action::Stop => "the runner does not have it",
+            Action::Assign | Action::Keep | Action::Reset => "the runner does not have it",
         };
         let report = Report { detail: Some(why.to_owned()), ..Report::new(id.clone(), State::Gone) };
-        self.unknown.insert(id, report);
+        // The others are missed next time.
+        if self.workers.len() + self.unknown.len() < REPORTS_MAX {
+            self.unknown.insert(id, report);
+        }
     }
 
     /// Goes by how often it was asked to stop.

@@ -131,14 +131,14 @@ impl Worker {
             Err(end) => end,
         };
         let detail = match end {
-            End::Stopped => "stopped".to_owned(),
-            End::Died(why) => why,
-            End::Late => "not ready in time".to_owned(),
+            End::Stopped => None,
+            End::Died(why) => Some(why),
+            End::Late => Some("not ready in time".to_owned()),
         };
-        tracing::info!(worker = self.id, detail, "a worker is gone");
+        tracing::info!(worker = self.id, why = detail, "a worker is gone");
         self.tell(|report| {
             report.state = State::Gone;
-            report.detail = Some(detail);
+            report.detail = detail;
             report.memory_bytes = None;
         });
     }
@@ -164,6 +164,7 @@ impl Worker {
                     Ok(endpoint) => {
                         spec.starts.succeeded();
                         let memory = life.running().memory_bytes().await.ok();
+                        life.clean = life.running().belongings().await.ok();
                         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                         tracing::info!(worker = self.id, pid = life.running().pid(), took_ms, "a worker is ready");
                         self.tell(|report| {
@@ -242,11 +243,15 @@ impl Worker {
     }
 
     async fn assign(&mut self, life: &mut Life, number: u64, until: Instant, new: Assignment) -> Result<(), End> {
-        if self.told.borrow().state != State::Ready || life.served.is_some() {
+        if self.told.borrow().state != State::Ready {
             self.tell(|report| ended(report, Some(number), Err("it is not clean and ready")));
             return Ok(());
         }
-        let Ok(before) = life.running().belongings().await else {
+        let before = match life.clean.take() {
+            Some(before) => Ok(before),
+            None => life.running().belongings().await,
+        };
+        let Ok(before) = before else {
             self.tell(|report| ended(report, Some(number), Err("what it has cannot be seen")));
             return Ok(());
         };
@@ -269,8 +274,9 @@ impl Worker {
                 report.state = State::Busy;
                 ended(report, Some(number), Ok(()));
             }),
+            // It has seen the session's secrets: until it is reset it is not clean.
             Ok(Err(reason)) => self.tell(|report| {
-                (report.lease, report.session) = (None, None);
+                (report.state, report.lease, report.session) = (State::Resetting, None, None);
                 ended(report, Some(number), Err(&reason));
             }),
             Err(end) => {
@@ -337,6 +343,9 @@ impl Worker {
         self.health = Health { next: Instant::now() + HEALTH_MAX.min(self.spec.health()), asked: Some(seq) };
         if let Ok(bytes) = life.running().memory_bytes().await {
             self.told.send_modify(|report| report.memory_bytes = Some(bytes));
+        }
+        if life.served.is_none() {
+            life.clean = life.running().belongings().await.ok();
         }
         Ok(())
     }

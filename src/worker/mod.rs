@@ -4,7 +4,10 @@
 //! Nothing is cleared here: what a session leaves, and where, only the worker knows. It puts the canary of the
 //! assignment into each item, clears them at a reset, and searches them at a check.
 
-use tokio::io::{AsyncRead, AsyncWrite, Stdin, Stdout};
+use std::os::fd::AsFd as _;
+
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use crate::runner::frames::{Environment, FRAME_BYTES_MAX, FrameError, FromWorker, Item, PROTOCOL, ToWorker};
 
@@ -12,7 +15,7 @@ use crate::runner::frames;
 
 /// The way to the runner, and back. While it is in use nobody else may print to standard output.
 #[derive(Debug)]
-pub struct Worker<R = Stdin, W = Stdout> {
+pub struct Worker<R = File, W = File> {
     from: R,
     to: W,
 }
@@ -20,7 +23,9 @@ pub struct Worker<R = Stdin, W = Stdout> {
 impl Worker {
     /// Says hello over standard input and output. `sdk` is what the worker is written with.
     pub async fn of_the_process(sdk: &str) -> Result<Self, FrameError> {
-        Self::greet(tokio::io::stdin(), tokio::io::stdout(), sdk).await
+        let from = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let to = std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+        Self::greet(File::from_std(from), File::from_std(to), sdk).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::runner_desk::{Mood, Rig, ask, bad, echo, name};
+use crate::runner_desk::{Mood, Rig, ask, bad, echo};
 use crate::support::eventually;
 use crate::support::process::is_running;
 
@@ -12,20 +12,8 @@ fn pid(report: &Value) -> u32 {
     report["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid")
 }
 
-/// The processes that carry the label of the test's runner.
-fn labelled(rig: &Rig) -> Vec<u32> {
-    let label = format!("GREENROOM_RUNNER={}", name(rig.dir.path()));
-    let pids = std::fs::read_dir("/proc").expect("proc").flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has_label = |pid: &u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|entry| entry == label.as_bytes()) && is_running(*pid)
-    };
-    pids.filter(has_label).collect()
-}
-
 async fn none_is_left(rig: &Rig) {
-    eventually("no process is left", async || labelled(rig).is_empty().then_some(())).await;
+    eventually("no process is left", async || rig.labelled().is_empty().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +84,7 @@ async fn a_worker_that_is_never_ready_is_ended_and_the_next_ones_start_more_and_
 async fn a_runner_that_is_killed_takes_its_workers_along_and_the_next_one_what_they_had_started() {
     let mut rig = Rig::start(bad("family")).await;
     let workers = [pid(&rig.ready("wrk_3_a").await), pid(&rig.ready("wrk_3_b").await)];
-    assert_eq!(labelled(&rig).len(), 4, "two workers, each with a child that went its own way");
+    assert_eq!(rig.labelled().len(), 4, "two workers, each with a child that went its own way");
     assert_eq!(rig.assign("wrk_3_a", "a").await["done"], true);
     rig.runner.kill();
     eventually("the workers are gone", async || workers.iter().all(|pid| !is_running(*pid)).then_some(())).await;
@@ -105,7 +93,7 @@ async fn a_runner_that_is_killed_takes_its_workers_along_and_the_next_one_what_t
     let from = rig.calls();
     rig.start_again(&[]);
     eventually("the next runner calls", async || (rig.calls() > from).then_some(())).await;
-    assert_eq!(labelled(&rig), Vec::<u32>::new(), "what was left is ended before the first call");
+    assert_eq!(rig.labelled(), Vec::<u32>::new(), "what was left is ended before the first call");
     let boots: std::collections::BTreeSet<_> = rig.told_since(0).iter().map(|call| call["boot"].to_string()).collect();
     assert_eq!(boots.len(), 2);
 }
@@ -225,7 +213,7 @@ async fn a_drain_has_an_end_and_asked_twice_it_ends_at_once() {
     rig.assign(WORKER, "a").await;
     rig.runner.signal("TERM");
     let gone = rig.until_state(WORKER, 0, "gone").await;
-    assert_eq!((&gone["session"], &gone["detail"]), (&json!("a"), &json!("stopped")));
+    assert!(gone["session"] == "a" && gone["detail"].is_null(), "{gone}");
     assert_eq!(rig.runner.ended().await.code(), Some(0));
 
     let mut rig = Rig::start(bad("stays-for-ever")).await;

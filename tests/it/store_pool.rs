@@ -1,7 +1,5 @@
 //! The scripts of pools, leases, workers and runners on a real Redis. Their faults are in `store_faults`.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use greenroom::pool::{

@@ -81,6 +81,13 @@ pub(in crate::runner) struct Belongings {
     files: BTreeMap<PathBuf, Stamp>,
 }
 
+/// Environments are nobody's business.
+impl std::fmt::Debug for Belongings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Belongings({} processes, {} files)", self.processes.len(), self.files.len())
+    }
+}
+
 /// What is looked for of a session.
 pub(in crate::runner) struct Session<'a> {
     pub(in crate::runner) canary: &'a SecretString,

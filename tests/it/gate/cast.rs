@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::desk::{Desk, MARK};
-use super::shared::RULES;
+use super::users::RULES;
 
 pub(super) const ROOM: &str = "lobby";
 /// Longer than a schedule takes; rooms close a minute after it.

@@ -11,7 +11,7 @@ mod desk;
 mod ledger;
 mod resp;
 mod schedule;
-mod shared;
+mod users;
 mod verdict;
 
 use std::sync::Mutex;
@@ -28,7 +28,7 @@ struct Tally {
     steps: AtomicU64,
     faults: AtomicU64,
     failed: AtomicU64,
-    shared: Mutex<ledger::Tally>,
+    ledger: Mutex<ledger::Tally>,
     stop: AtomicBool,
 }
 
@@ -45,7 +45,7 @@ fn explore(first: u64, workers: usize, time: Duration, count_all: bool) -> Tally
                     tally.schedules.fetch_add(1, Ordering::Relaxed);
                     tally.steps.fetch_add(played.steps, Ordering::Relaxed);
                     tally.faults.fetch_add(played.faults, Ordering::Relaxed);
-                    tally.shared.lock().expect("no panic").add(played.tally);
+                    tally.ledger.lock().expect("no panic").add(played.tally);
                     if let Err(breach) = played.outcome {
                         tally.failed.fetch_add(1, Ordering::Relaxed);
                         tally.stop.fetch_or(!count_all, Ordering::Relaxed);
@@ -75,7 +75,7 @@ fn seeded_interleavings_keep_the_invariants() {
     let tally = explore(first, workers, time, count_all);
     eprintln!("{tally:?}");
     assert_eq!(tally.failed.load(Ordering::Relaxed), 0, "schedules failed: see above");
-    let ledger::Tally { grants, openings, closings, lapsed } = *tally.shared.lock().expect("no panic");
+    let ledger::Tally { grants, openings, closings, lapsed } = *tally.ledger.lock().expect("no panic");
     assert!([grants, openings, closings, lapsed].iter().all(|count| *count > 0), "nothing came to pass: {tally:?}");
 }
 

@@ -21,7 +21,7 @@ use super::copy::Copy;
 use super::desk::{Desk, Held, Reply, Scripts, Waits, load_scripts};
 use super::ledger::{Ledger, Tally};
 use super::resp::Redis;
-use super::shared;
+use super::users;
 use super::verdict::{self, Watch};
 use crate::support::server::Server;
 
@@ -43,7 +43,7 @@ enum Piece {
     /// The same, where the provider fails for stretches, and its breakers open.
     RoomInTrouble,
     /// Locks and breakers alone; Redis may fail over.
-    Shared,
+    LocksAndBreakers,
 }
 
 /// A Redis for one schedule after the other.
@@ -92,7 +92,8 @@ impl Stage {
         let timeouts = RoomTimeouts { empty_timeout_seconds: 3600, departure_timeout_seconds: 3600 };
         Provider::Simulated(world.clone()).ensure_room(ROOM, timeouts).await.expect("a room");
         let mut rng = StdRng::seed_from_u64(seed);
-        let piece = [Piece::Room, Piece::RoomInTrouble, Piece::Shared][usize::try_from(seed % 3).expect("a place")];
+        let piece =
+            [Piece::Room, Piece::RoomInTrouble, Piece::LocksAndBreakers][usize::try_from(seed % 3).expect("a place")];
         let mut play = Play {
             piece,
             redis: &mut self.line,
@@ -163,7 +164,7 @@ struct Play<'a> {
 impl Play<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let replicas: Vec<_> = (0..REPLICAS).map(|actor| self.replica(actor)).collect();
-        let set_out = if self.piece == Piece::Shared { shared::set_out } else { cast::set_out };
+        let set_out = if self.piece == Piece::LocksAndBreakers { users::set_out } else { cast::set_out };
         let tasks = set_out(&replicas, &mut self.rng);
         for _ in 0..WILD_STEPS {
             self.settle().await;
@@ -180,7 +181,7 @@ impl Play<'_> {
         self.calm(|play| play.are_done(&tasks)).await?;
         (0..REPLICAS).for_each(|actor| self.desk.kill(actor));
         self.watch.judge(&self.book.told.lock().expect("no panic"))?;
-        if self.piece == Piece::Shared { self.find_all_well().await } else { self.clear_up().await }
+        if self.piece == Piece::LocksAndBreakers { self.find_all_well().await } else { self.clear_up().await }
     }
 
     fn replica(&self, actor: usize) -> Replica {
@@ -286,7 +287,7 @@ impl Play<'_> {
             let was_failing = self.book.failing.fetch_xor(true, Ordering::SeqCst);
             self.note(if was_failing { "the provider is well" } else { "the provider fails" });
         }
-        if self.piece != Piece::Shared || !self.behind.is_zero() {
+        if self.piece != Piece::LocksAndBreakers || !self.behind.is_zero() {
             return;
         }
         if self.rng.random_bool(0.06) {

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{Call, History, Outcome, Verb};
-use super::others;
 use super::rig::{AGENTS, Rig};
 use super::schedule::REPLICAS;
+use super::users;
 use crate::standin::Kind;
 use crate::support::client::{Client, Request};
 use crate::support::size_of_test;
@@ -81,7 +81,7 @@ impl Load {
             let dice = StdRng::seed_from_u64(seed ^ (n + 1) << 48);
             tasks.spawn(come_and_go(Arc::clone(rig), room, dice, settled.clone()));
         }
-        others::start(rig, history, seed, (&settled, &over), &mut tasks);
+        users::start(rig, history, seed, (&settled, &over), &mut tasks);
         Self { settled, over, tasks }
     }
 

@@ -39,10 +39,11 @@ mod faults;
 mod history;
 mod leftovers;
 mod load;
-mod others;
+
 mod proxy;
 mod rig;
 mod schedule;
+mod users;
 mod watcher;
 
 /// How long it may take until all is well again, once everything is mended.
@@ -108,7 +109,7 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
     let well = well.map_or_else(|| Err(leftovers::unserved(&rig, &history)), |()| Ok(history.now()));
     tokio::time::sleep(Duration::from_millis(1500)).await;
     load.end().await;
-    let unwell = others::unwell(&rig, &history).await;
+    let unwell = users::unwell(&rig, &history).await;
     load::leave_all(&rig);
     let emptied = history.now();
     let clean = within(BOUND, async || leftovers::left(&rig).await.is_empty()).await;

@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::support::process::{Process, greenroom, settings};
+use crate::support::process::{Process, greenroom, is_running, settings};
 use crate::support::{PATIENCE, eventually};
 
 /// The key that the desk takes.
@@ -77,6 +77,16 @@ fn python() -> String {
     String::from_utf8(asked.expect("python3: see scripts/setup").stdout).expect("a path").trim().to_owned()
 }
 
+/// Nothing stays of a test that failed, either.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.runner.kill();
+        for pid in self.labelled() {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
 impl Rig {
     /// Starts the desk, and a runner of such workers.
     pub(crate) async fn start(command: Vec<String>) -> Self {
@@ -109,6 +119,14 @@ impl Rig {
     /// Another runner of the same name, in the place of this one.
     pub(crate) fn start_again(&mut self, more: &[&str]) {
         self.runner = runner(self.address, self.dir.path(), &self.command, more);
+    }
+
+    /// The processes that carry the label of this runner, in whatever group they are.
+    pub(crate) fn labelled(&self) -> Vec<u32> {
+        let label = format!("GREENROOM_RUNNER={}", name(self.dir.path()));
+        let pids = std::fs::read_dir("/proc").expect("proc").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| variables(*pid).contains(&label) && is_running(*pid)).collect()
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Desk) -> T) -> T {
@@ -250,6 +268,12 @@ pub(crate) fn start_runner(
         ("PYTHONDONTWRITEBYTECODE", "1"),
     ]);
     Process::start(name, greenroom(&args, &settings), dir)
+}
+
+/// The variables that a process was started with.
+pub(crate) fn variables(pid: u32) -> Vec<String> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environ.split(|byte| *byte == 0).map(|entry| String::from_utf8_lossy(entry).into_owned()).collect()
 }
 
 /// The runner's name is this test's alone: a runner ends what others of its name have left.

@@ -312,7 +312,7 @@ impl Scene {
             let part = key.trim_start_matches("gr:").split(':').find(|part| !part.starts_with('{')).unwrap_or_default();
             let (expected, ttl_max) = match part {
                 "id" if self.run::<String>(&["GET", &key]).await == "ended" => ("string", 3600),
-                "id" | "metadata" => ("string", -1),
+                "assignment" | "id" | "metadata" => ("string", -1),
                 "tombstone" => ("string", 3600),
                 "left" => ("zset", 600),
                 "habit" | "error" => ("hash", 604_800),
@@ -324,8 +324,6 @@ impl Scene {
                 "worker" if self.run::<String>(&["HGET", &key, "state"]).await == "terminated" => ("hash", 3_600),
                 "runner" if key.ends_with(":workers") => ("zset", -1),
                 "pool" if key.split(':').count() > 5 => ("zset", -1),
-                "lease" | "pool" | "runner" | "worker" => ("hash", -1),
-                "assignment" => ("string", -1),
                 "due" | "index" | "quota" => ("zset", -1),
                 "alerts" => ("hash", 3_600),
                 "events" => ("stream", -1),
@@ -334,7 +332,8 @@ impl Scene {
                 "breaker" if self.is_held(&key).await => ("hash", -1),
                 "breaker" => ("hash", 30 * 86_400),
                 "lock" | "leader" => ("hash", 3_600 + 60),
-                "alert" | "apikey" | "dispatch" | "draining" | "people" | "shard" | "schema" => ("hash", -1),
+                "alert" | "apikey" | "dispatch" | "draining" | "lease" | "people" | "pool" | "runner" | "schema"
+                | "shard" | "worker" => ("hash", -1),
                 _ => panic!("an unknown key: {key}"),
             };
             assert_eq!(kind, expected, "{key}");

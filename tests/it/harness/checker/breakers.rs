@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Record, Violation};
 use crate::harness::history::{Act, Use};
-use crate::harness::others::OPEN_MS;
+use crate::harness::users::OPEN_MS;
 
 /// What was told of the breaker.
 struct Told<'a> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Record, Violation};
 use crate::harness::history::{Act, Outcome, Use};
-use crate::harness::others::LEASE;
+use crate::harness::users::LEASE;
 
 pub(super) fn violations(record: &Record) -> Vec<Violation> {
     let uses = record.history.uses.all();

@@ -125,7 +125,7 @@ impl User {
     async fn own(mut self) {
         let seconds = LEASE.as_secs();
         for turn in 0.. {
-            self.pause(50, 300).await;
+            self.pause(50, 500).await;
             let (lock, owner) = (LOCKS[self.dice.random_range(0..LOCKS.len())], format!("owner-{}.{turn}", self.n));
             let token = loop {
                 if self.over.is_cancelled() {
@@ -156,7 +156,7 @@ impl User {
     /// Asks for each call; some are slow, of some nobody hears how they went.
     async fn call(mut self, stretches: Stretches) {
         while !self.over.is_cancelled() {
-            self.pause(50, 300).await;
+            self.pause(50, 500).await;
             let Some(permit) = self.ask(Act::Permit, BREAKER, json!({"rules": rules()})).await else { continue };
             if permit["allowed"] != true {
                 continue;
