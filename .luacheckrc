@@ -2,7 +2,7 @@
 std = "lua51"
 max_line_length = 120
 -- What a script of pools has read, and is to write: lua/pool/shared.lua.
-globals = { "pools", "workers", "leases", "hints" }
+globals = { "pools", "workers", "leases", "hints", "heard" }
 read_globals = {
   -- Redis
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
@@ -32,7 +32,8 @@ read_globals = {
   -- lua/pool/shared.lua, prepended to those of pools
   "flatten", "copy_of", "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
   "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
-  "take_away", "grant", "first_of", "next_spare", "worker_for", "serve", "hold", "overdue_worker", "overdue_lease",
+  "take_away", "grant", "is_heard", "ask_again", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
+  -- lua/pool/save.lua, after it
   "belongs", "write", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
   -- lua/pool/demand.lua, prepended to those of pools
@@ -41,17 +42,18 @@ read_globals = {
   -- lua/reap/brake.lua, prepended to those of pools
   "was_away", "spared", "BRAKE_MIN",
   -- lua/runner/follow.lua, prepended to those of pools
-  "action_of", "take_in", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
+  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
   "WORKERS_MAX", "ACTIONS",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.
 files["**/prelude.lua"] = { ignore = { "211" } }
-files["**/shared.lua"] = { ignore = { "211", "431" } }
+files["**/shared.lua"] = { ignore = { "211", "241", "431" } }
 files["**/idempotency.lua"] = { ignore = { "211" } }
 files["**/habit.lua"] = { ignore = { "211" } }
 files["**/rules.lua"] = { ignore = { "211" } }
 files["**/states.lua"] = { ignore = { "211" } }
+files["**/save.lua"] = { ignore = { "211" } }
 files["**/demand.lua"] = { ignore = { "211" } }
 files["**/brake.lua"] = { ignore = { "211" } }
 files["**/follow.lua"] = { ignore = { "211" } }

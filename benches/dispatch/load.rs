@@ -128,7 +128,8 @@ impl Connection {
             let head = std::str::from_utf8(&self.buffer[..end]).expect("text");
             assert!(head.starts_with("HTTP/1.1 20"), "{}", String::from_utf8_lossy(&self.buffer));
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+            let is_empty = head.starts_with("HTTP/1.1 204");
+            let length = length.map_or(is_empty.then_some(0), |length| length.parse::<usize>().ok()).expect("a length");
             if self.buffer.len() >= end + 4 + length {
                 return &self.buffer[end + 4..end + 4 + length];
             }

@@ -18,6 +18,7 @@ mod children;
 mod dispatches;
 mod guarded;
 mod load;
+mod pools;
 mod scale;
 mod table;
 
@@ -37,6 +38,8 @@ const LIVE: usize = 100_000;
 const LIVE_NUMBERS: [usize; 2] = [10_000, 100_000];
 /// The share of the most that was reached at which latency is told.
 const EASY: f64 = 0.7;
+/// The sizes of the pools whose workers are leased.
+const POOLS: [usize; 2] = [10, 10_000];
 
 #[tokio::main]
 async fn main() {
@@ -72,6 +75,7 @@ async fn main() {
     table.push(guarded.named("the same through a breaker that is closed"));
     table.print();
     dispatches::create_and_end(DISPATCHES, ENDING).await;
+    pools::lease_and_release(&POOLS, lasting).await;
     let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);
     let numbers: Vec<usize> = LIVE_NUMBERS.into_iter().filter(|&number| number < most).chain([most]).collect();
     scale::grow(&numbers, lasting).await;

@@ -8,17 +8,25 @@
 -- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
 local once = { key = KEYS[2], body = ARGV[4], attempt = ARGV[5] }
-local refused = replay(once) or take_up(once, now, ARGV[3])
-if refused then
-  return refused
+local said = replay(once)
+if said then
+  return said
 end
 local p, l = load_pool(ARGV[2]), lease_of(ARGV[3])
-if not p or not l then
+if not p or not l or l.pool_key ~= p.key then
   return { 'none', now, {} }
 end
 serve(p, now)
+local w = l.state == 'waiting' and l.bound_to and worker_for(p, l, now)
+if w then
+  grant(p, w, l, now)
+end
 if l.state == 'offered' and l.taken then
   hold(l, now)
+end
+local refused = take_up(once, now, ARGV[3])
+if refused then
+  return refused
 end
 save_all(now)
 local answer = { l.state == 'ended' and 'none' or l.state, now, flatten(l) }

@@ -13,9 +13,9 @@
 --   the worker of the session is busy), KEY_REUSED, UNDER_WAY
 local now, id, session = clock(ARGV[1]), ARGV[3], ARGV[4] ~= '' and ARGV[4] or nil
 local once = { key = KEYS[3], body = ARGV[10], attempt = ARGV[11] }
-local refused = replay(once) or take_up(once, now, id)
-if refused then
-  return refused
+local said = replay(once)
+if said then
+  return said
 end
 local p = load_pool(ARGV[2])
 if not p then
@@ -25,10 +25,10 @@ elseif p.draining == '1' then
 end
 local known = session and read_hash(session_key(p.key, session)) or {}
 local l = known.lease and lease_of(known.lease) or lease_of(id)
-if not l then
-  if redis.call('ZCARD', set_of(p, 'waiting')) >= rule(p, 'queue_max') then
-    return refuse('TOO_MANY', 'the line is full')
-  end
+local is_new = not l
+if l then
+  ask_again(l, now, ARGV[5], ARGV[6])
+else
   redis.call('STRLEN', KEYS[2])
   l = leases[id].now
   l.id, l.pool_key, l.session, l.state = id, p.key, session, 'waiting'
@@ -50,16 +50,26 @@ if not l then
   w = is_spare(w) and w or worker_for(p, l, now)
   if w then
     grant(p, w, l, now)
-  elseif ARGV[6] == '0' then
-    leases[id].now = {}
-    save_all(now)
-    return { 'none', now, {} }
+  elseif ARGV[6] ~= '0' and redis.call('ZCARD', set_of(p, 'waiting')) >= rule(p, 'queue_max') then
+    return refuse('TOO_MANY', 'the line is full')
   end
-  redis.call('SET', KEYS[2], ARGV[8])
-  note_arrival(p, now)
+end
+if l.state == 'waiting' and ARGV[6] == '0' then
+  if is_new then
+    leases[id].now = {}
+  end
+  save_all(now)
+  return { 'none', now, {} }
 end
 if l.state == 'offered' and l.taken then
   hold(l, now)
+end
+local refused = take_up(once, now, id)
+if refused then
+  return refused
+elseif is_new then
+  redis.call('SET', KEYS[2], ARGV[8])
+  note_arrival(p, now)
 end
 save_all(now)
 local answer = { l.state, now, flatten(l) }

@@ -87,10 +87,9 @@ local function rooms_of(p, now)
   local rooms = {}
   for _, runner in ipairs(redis.call('ZRANGE', set_of(p, 'runners'), 0, 63)) do
     local member = runner_member({ pool_key = p.key, runner = runner })
-    local heard = tonumber(redis.call('ZSCORE', prefix .. 'due:lease', member) or 0)
     local told = redis.call('HMGET', prefix .. member, 'capacity', 'draining')
     local free = (tonumber(told[1]) or 0) - redis.call('ZCARD', prefix .. member .. ':workers')
-    if heard > now and told[2] ~= '1' and free > 0 then
+    if is_heard(member, now) and told[2] ~= '1' and free > 0 then
       rooms[#rooms + 1] = { runner = runner, free = free }
     end
   end

@@ -17,7 +17,8 @@ for state in pairs(TRANSITIONS) do
   n[state] = redis.call('ZCARD', set_of(p, 'in:' .. state))
 end
 local all = redis.call('ZCARD', set_of(p, 'workers'))
-local lives = all - n.terminating
+-- One that is degraded or cordoned serves nobody, and is not counted on.
+local lives = n.initializing + n.busy + n.resetting + redis.call('ZCARD', set_of(p, 'spare'))
 local wanted, reason = wanted_now(p, n, redis.call('ZCARD', set_of(p, 'waiting')), now)
 local up, down = wanted - lives, lives - wanted
 if up > 0 then
@@ -29,11 +30,16 @@ elseif down > 0 and now < rule(p, 'grown_at') + rule(p, 'cool_down_ms') and p.dr
   down, reason = 0, 'cooling_down'
 end
 local gone, begun = {}, 0
-for _, id in ipairs(redis.call('ZRANGE', set_of(p, 'spare'), 0, LOOK_MAX - 1)) do
-  local w = worker_of(id)
-  local why = is_spare(w) and leaves(p, w, n, down - #gone, now)
-  if why then
-    gone[#gone + 1] = { w, why }
+-- Where all are to go, those go too that serve nobody.
+local all_go = p.draining == '1' or reason == 'unused'
+for _, set in ipairs(all_go and { 'in:ready', 'in:degraded' } or { 'spare' }) do
+  for _, id in ipairs(redis.call('ZRANGE', set_of(p, set), 0, LOOK_MAX - 1)) do
+    local w = worker_of(id)
+    local is_idle = w and (is_spare(w) or all_go and (w.state == 'ready' or w.state == 'degraded'))
+    local why = is_idle and leaves(p, w, n, all_go and 1 or down - #gone, now)
+    if why then
+      gone[#gone + 1] = { w, why }
+    end
   end
 end
 if ARGV[5] == '1' then
@@ -49,7 +55,7 @@ for id in ARGV[3]:gmatch('%S+') do
     break
   end
   worker_of(id)
-  local w = new_worker(p, id, room.runner, now, rule(p, 'age_ms') * (1000 - ARGV[4]) / 1000)
+  local w = new_worker(p, id, room.runner, now, math.floor(rule(p, 'age_ms') * (1000 - ARGV[4]) / 1000))
   move_worker(w, 'initializing', 'planned', now)
   w.due_at = now + rule(p, 'start_ms')
   hints[runner_member(w)] = true

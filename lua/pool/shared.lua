@@ -14,6 +14,8 @@ local LOOK_MAX = 32
 local OFFER_MS = 2500
 
 local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
+-- Which runners are believed to live, as far as it was asked.
+local heard = {}
 
 local function flatten(hash)
   local flat = {}
@@ -40,7 +42,7 @@ local function load_once(cache, name, key)
   return cache[name].now
 end
 
--- A set of the pool: spare, waiting, leases, workers, runners, or in:<state>.
+-- A set of the pool: spare, waiting, unbound, leases, workers, runners, or in:<state>.
 local function set_of(p, name)
   return prefix .. 'pool:' .. p.key .. ':' .. name
 end
@@ -51,7 +53,7 @@ local function load_pool(key)
   local known = pools[key] ~= nil
   local p = load_once(pools, key, prefix .. 'pool:' .. key)
   if not known then
-    for _, name in ipairs({ 'spare', 'waiting', 'leases', 'workers', 'runners' }) do
+    for _, name in ipairs({ 'spare', 'waiting', 'unbound', 'leases', 'workers', 'runners' }) do
       redis.call('ZCARD', prefix .. 'pool:' .. key .. ':' .. name)
     end
     for state in pairs(TRANSITIONS) do
@@ -77,6 +79,14 @@ end
 -- What the runner of a worker is called among hints and deadlines; its key, without the prefix.
 local function runner_member(w)
   return 'runner:' .. w.pool_key .. ':' .. w.runner
+end
+
+local function is_heard(member, now)
+  if heard[member] == nil then
+    local until_at = redis.call('ZSCORE', prefix .. 'due:lease', member)
+    heard[member] = until_at and tonumber(until_at) > now or false
+  end
+  return heard[member]
 end
 
 local function worker_of(id)
@@ -188,9 +198,9 @@ local function grant(p, w, l, now)
   tell_waiter(l)
 end
 
--- The first member of a set for which `find` finds something.
-local function first_of(key, find)
-  for _, member in ipairs(redis.call('ZRANGE', key, 0, LOOK_MAX - 1)) do
+-- The first of the members for which `find` finds something.
+local function first_of(members, find)
+  for _, member in ipairs(members) do
     local found = find(member)
     if found then
       return found
@@ -198,18 +208,21 @@ local function first_of(key, find)
   end
 end
 
--- A worker whose runner is heard of; the one that has been spare for longest, so that all are used alike.
+-- A worker whose runner is heard of; the one that has been spare for longest, so that all are used alike. Where those
+-- that are looked at are of silent runners, any others are: a host that fell silent hides none for long.
 local function next_spare(p, now)
   for _, w in pairs(workers) do
-    if w.before.state ~= 'ready' and is_spare(w.now) and w.now.pool_key == p.key then
+    if not is_spare(w.before) and is_spare(w.now) and w.now.pool_key == p.key then
       return w.now
     end
   end
-  return first_of(set_of(p, 'spare'), function(id)
+  local function find(id)
     local w = worker_of(id)
-    local heard = is_spare(w) and redis.call('ZSCORE', prefix .. 'due:lease', runner_member(w))
-    return heard and tonumber(heard) > now and w
-  end)
+    return is_spare(w) and is_heard(runner_member(w), now) and w
+  end
+  local set = set_of(p, 'spare')
+  local longest = redis.call('ZRANGE', set, 0, LOOK_MAX - 1)
+  return first_of(longest, find) or #longest == LOOK_MAX and first_of(redis.call('ZRANDMEMBER', set, LOOK_MAX), find)
 end
 
 -- A worker for who waits: whichever is spare, or the one that the session is bound to while that lives.
@@ -222,18 +235,42 @@ local function worker_for(p, l, now)
   return next_spare(p, now)
 end
 
--- Hands spare workers to those who wait, the first in line first. Who waits for one worker holds nobody up.
-local function serve(p, now)
-  for _ = 1, LOOK_MAX do
-    local w
-    local l = first_of(set_of(p, 'waiting'), function(id)
-      local l = lease_of(id)
-      if l and l.state == 'waiting' and tonumber(l.deadline) <= now then
-        end_lease(l, 'timed_out')
-      end
-      w = l and l.state == 'waiting' and worker_for(p, l, now)
-      return w and l
+-- The first in line, with those whose worker was taken away just now: they are back in their old places.
+local function first_in_line(p, set)
+  local line, are_back = redis.call('ZRANGE', set_of(p, set), 0, LOOK_MAX - 1), false
+  for id, l in pairs(leases) do
+    if l.before.state == 'offered' and l.now.state == 'waiting' and l.now.pool_key == p.key then
+      line[#line + 1], are_back = id, true
+    end
+  end
+  if are_back then
+    table.sort(line, function(a, b)
+      local l, other = lease_of(a) or {}, lease_of(b) or {}
+      local place, other_place = tonumber(l.place) or 0, tonumber(other.place) or 0
+      return place < other_place or place == other_place and a < b
     end)
+  end
+  return line
+end
+
+-- Hands spare workers to those who wait, the first in line first. Who waits for one worker holds nobody up: behind many
+-- of those the first who takes any is looked at too (each who waits for one looks itself, see lease/confirm).
+local function serve(p, now)
+  local w
+  local function find(id)
+    local l = lease_of(id)
+    if l and l.state == 'waiting' and tonumber(l.deadline) <= now then
+      end_lease(l, 'timed_out')
+    end
+    w = l and l.state == 'waiting' and worker_for(p, l, now)
+    return w and l
+  end
+  for _ = 1, LOOK_MAX do
+    local first = first_in_line(p, 'waiting')
+    local l = first_of(first, find)
+    if not l and #first >= LOOK_MAX then
+      l = first_of(first_in_line(p, 'unbound'), find)
+    end
     if not l then
       return
     end
@@ -246,144 +283,12 @@ local function hold(l, now)
   l.state, l.until_at, l.due_at, l.reason = 'held', now + l.lease_ms, nil, nil
 end
 
--- A worker did not do in time what it was to do.
-local function overdue_worker(p, w, now)
-  if w.state == 'terminating' then
-    move_worker(w, 'terminated', 'stop_timeout', now)
-  elseif w.state == 'initializing' then
-    note_failed_start(p, now)
-    dismiss(p, w, 'start_timeout', now)
-  elseif w.state == 'resetting' then
-    p.resets_failed = rule(p, 'resets_failed') + 1
-    dismiss(p, w, 'reset_timeout', now)
-  elseif w.state == 'busy' then
-    take_away(w)
-    dismiss(p, w, 'assign_timeout', now)
-  end
-end
-
--- Nobody got a worker in time, or nobody came for the one that was offered.
-local function overdue_lease(p, l, now)
-  local w = l.state == 'offered' and worker_of(l.worker)
-  end_lease(l, w and 'abandoned' or 'timed_out')
-  if w and w.lease == l.id then
-    free(p, w, 'abandoned', now)
-  end
-end
-
-local function belongs(set, member, before, after)
-  if before and not after then
-    redis.call('ZREM', set, member)
-  elseif after and before ~= after then
-    redis.call('ZADD', set, after, member)
-  end
-end
-
-local function write(key, before, now)
-  local set, gone = {}, {}
-  for field, value in pairs(now) do
-    if tostring(value) ~= before[field] then
-      set[#set + 1] = field
-      set[#set + 1] = tostring(value)
-    end
-  end
-  for field in pairs(before) do
-    if now[field] == nil then
-      gone[#gone + 1] = field
-    end
-  end
-  if #set > 0 then
-    redis.call('HSET', key, unpack(set))
-  end
-  if #gone > 0 then
-    redis.call('HDEL', key, unpack(gone))
-  end
-end
-
-local function say(now, kind, thing)
-  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'at', now, 'kind', kind, 'id', thing.id,
-    'pool', thing.pool_key, 'state', thing.state, 'reason', thing.reason or '', 'worker', thing.worker or '')
-end
-
-local function save_worker(id, w, before, now)
-  local p = { key = w.pool_key }
-  local lives = w.state ~= 'terminated'
-  local member, was, since = 'worker:' .. id, before.state, tonumber(w.since)
-  write(prefix .. member, before, w)
-  if was ~= w.state then
-    if was then
-      redis.call('ZREM', set_of(p, 'in:' .. was), id)
-    end
-    if lives then
-      redis.call('ZADD', set_of(p, 'in:' .. w.state), since, id)
-    else
-      redis.call('EXPIRE', prefix .. member, WORKER_MEMORY_SECONDS)
-    end
-    say(now, 'worker', w)
-  end
-  belongs(set_of(p, 'spare'), id, is_spare(before) and tonumber(before.since), is_spare(w) and since)
-  belongs(set_of(p, 'workers'), id, was and tonumber(before.created_at), lives and tonumber(w.created_at))
-  belongs(prefix .. runner_member(w) .. ':workers', id, was and 0, lives and 0)
-  belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(w.due_at))
-end
-
--- A session that has a name: its lease while it lasts, and then for a while the worker that knows it.
-local function save_session(l, was, now)
-  local key = session_key(l.pool_key, l.session)
-  if l.state ~= 'ended' then
-    if not was then
-      redis.call('HSET', key, 'lease', l.id)
-      redis.call('PERSIST', key)
-    end
-  elseif l.worker and tonumber(l.affinity_ms) > 0 then
-    redis.call('HDEL', key, 'lease')
-    redis.call('HSET', key, 'worker', l.worker, 'until_at', now + l.affinity_ms)
-    redis.call('PEXPIRE', key, l.affinity_ms)
-  else
-    redis.call('DEL', key)
-  end
-end
-
-local function save_lease(id, l, before, now)
-  local p, member = { key = l.pool_key }, 'lease:' .. id
-  local lives, held = l.state ~= 'ended', l.state == 'held'
-  local waits, waited = l.state == 'waiting', before.state == 'waiting'
-  belongs(set_of(p, 'waiting'), id, waited and tonumber(before.place), waits and tonumber(l.place))
-  belongs(set_of(p, 'leases'), id, tonumber(before.granted_at), lives and tonumber(l.granted_at))
-  belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(l.due_at))
-  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), held and tonumber(l.until_at))
-  if lives then
-    write(prefix .. member, before, l)
-  else
-    redis.call('DEL', prefix .. member, prefix .. 'assignment:' .. id)
-  end
-  if l.session then
-    save_session(l, before.id, now)
-  end
-  if before.state ~= l.state then
-    say(now, 'lease', l)
-  end
-end
-
--- Writes all that was changed, and wakes those whom it concerns.
-local function save_all(now)
-  for id, w in pairs(workers) do
-    if w.now.id then
-      save_worker(id, w.now, w.before, now)
-    end
-  end
-  for id, l in pairs(leases) do
-    if l.now.id then
-      save_lease(id, l.now, l.before, now)
-    end
-  end
-  for key, p in pairs(pools) do
-    p.now.key = nil
-    if p.now.created_at then
-      write(prefix .. 'pool:' .. key, p.before, p.now)
-    end
-  end
-  for name in pairs(hints) do
-    redis.call('PUBLISH', prefix .. 'hints', name)
+-- The same session asks again: its lease, or its wait, lasts as long as it would now, if it did not already.
+local function ask_again(l, now, lease_ms, wait_ms)
+  if l.state == 'held' then
+    l.until_at = math.max(l.until_at, now + lease_ms)
+  elseif l.state == 'waiting' then
+    l.deadline = math.max(l.deadline, now + wait_ms)
+    l.due_at = l.deadline
   end
 end

@@ -9,7 +9,7 @@ local TRANSITIONS = {
     terminated = 'start_failed crashed lost runner_lost',
   },
   ready = {
-    busy = 'allocated',
+    busy = 'allocated adopted',
     degraded = 'unhealthy',
     terminating = 'unhealthy scaled_in drained recycled rolled_over evicted',
     terminated = 'crashed lost runner_lost',
@@ -26,6 +26,7 @@ local TRANSITIONS = {
   },
   degraded = {
     ready = 'recovered',
+    busy = 'adopted',
     terminating = 'unhealthy scaled_in drained recycled rolled_over evicted',
     terminated = 'crashed lost runner_lost',
   },

@@ -4,6 +4,7 @@
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] term of the leader   ARGV[3] how many at most
 -- ARGV[4] how long a runner is believed ms
 -- Builds: pools, workers, leases, sessions and runners of what is due (see pool/shared.lua)
+-- Flags: allow-oom
 -- Returns: {how many leases lapsed, how many workers were lost, how many were spared by the brake, put on now}
 -- Errors: STALE_TERM
 if term_is_over(KEYS[1], ARGV[2]) then
@@ -11,20 +12,7 @@ if term_is_over(KEYS[1], ARGV[2]) then
 end
 local now = clock(ARGV[1])
 local due = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[3])
-local lapsed, lost, silent, touched = 0, 0, {}, {}
-for _, member in ipairs(due) do
-  local l = member:match('^lease:(.*)$')
-  l = l and lease_of(l)
-  if l and l.state == 'held' and load_pool(l.pool_key) then
-    worker_of(l.worker)
-  elseif not l then
-    redis.call('ZCARD', prefix .. member .. ':workers')
-  end
-end
-local wait, braked = spared(KEYS[1], KEYS[2], 'lease_', now, tonumber(ARGV[4]))
-if wait then
-  return { 0, 0, braked }
-end
+local lapsed, lost, silent, stale, touched = 0, 0, {}, {}, {}
 for _, member in ipairs(due) do
   local id = member:match('^lease:(.*)$')
   local l = id and lease_of(id)
@@ -36,8 +24,11 @@ for _, member in ipairs(due) do
       touched[p.key] = p
     end
     lapsed = lapsed + 1
-  elseif not id then
+  elseif id then
+    stale[#stale + 1] = member
+  else
     silent[#silent + 1] = member
+    load_pool(member:match('^runner:([^:]*:[^:]*):'))
     for _, worker in ipairs(redis.call('ZRANGE', prefix .. member .. ':workers', 0, 199)) do
       local w = worker_of(worker)
       local p = w and w.state ~= 'terminated' and load_pool(w.pool_key)
@@ -51,6 +42,14 @@ for _, member in ipairs(due) do
 end
 for _, p in pairs(touched) do
   serve(p, now)
+end
+-- Only now is anything written: what was read may have been of another type.
+local wait, braked = spared(KEYS[1], KEYS[2], 'lease_', now, tonumber(ARGV[4]))
+if wait then
+  return { 0, 0, braked }
+end
+for _, member in ipairs(stale) do
+  redis.call('ZREM', KEYS[2], member)
 end
 save_all(now)
 for _, member in ipairs(silent) do

@@ -3,18 +3,46 @@
 -- KEYS[2] zset    gr:{shard}:due:pool
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] term of the leader   ARGV[3] how many at most
 -- Builds: pools, workers, leases and sessions of what is due (see pool/shared.lua)
+-- Flags: allow-oom
 -- Returns: how many were due
 -- Errors: STALE_TERM
+-- A worker did not do in time what it was to do.
+local function overdue_worker(p, w, now)
+  if w.state == 'terminating' then
+    move_worker(w, 'terminated', 'stop_timeout', now)
+  elseif w.state == 'initializing' then
+    note_failed_start(p, now)
+    dismiss(p, w, 'start_timeout', now)
+  elseif w.state == 'resetting' then
+    p.resets_failed = rule(p, 'resets_failed') + 1
+    dismiss(p, w, 'reset_timeout', now)
+  elseif w.state == 'busy' then
+    take_away(w)
+    dismiss(p, w, 'assign_timeout', now)
+  end
+end
+
+-- Nobody got a worker in time, or nobody came for the one that was offered.
+local function overdue_lease(p, l, now)
+  local w = l.state == 'offered' and worker_of(l.worker)
+  end_lease(l, w and 'abandoned' or 'timed_out')
+  if w and w.lease == l.id then
+    free(p, w, 'abandoned', now)
+  end
+end
+
 if term_is_over(KEYS[1], ARGV[2]) then
   return refuse('STALE_TERM', 'another leader has begun')
 end
-local now, touched = clock(ARGV[1]), {}
+local now, touched, stale = clock(ARGV[1]), {}, {}
 local due = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[3])
 for _, member in ipairs(due) do
   local kind, id = member:match('^(%a+):(.*)$')
   local it = kind == 'worker' and worker_of(id) or kind == 'lease' and lease_of(id)
   local p = it and load_pool(it.pool_key)
-  if p and it.due_at and tonumber(it.due_at) <= now then
+  if not it or not it.due_at then
+    stale[#stale + 1] = member
+  elseif p and tonumber(it.due_at) <= now then
     touched[p.key] = p
     if kind == 'worker' then
       overdue_worker(p, it, now)
@@ -25,6 +53,10 @@ for _, member in ipairs(due) do
 end
 for _, p in pairs(touched) do
   serve(p, now)
+end
+-- What is no longer waited for would be in the way of what is.
+for _, member in ipairs(stale) do
+  redis.call('ZREM', KEYS[2], member)
 end
 save_all(now)
 return #due

@@ -19,24 +19,54 @@ local function action_of(p, w)
   return ACTIONS[w.state]
 end
 
--- A worker that lives and that nobody knows: Redis has lost it. Its session goes on under the same lease; whoever
--- holds that has the token.
+-- The session of a report goes on under the same lease: whoever holds that has the token. Where another has its name by
+-- now, it goes on without one.
+local function adopt_session(p, w, report, now)
+  local l, session = leases[report.lease].now, report.session ~= report.lease and report.session or nil
+  local owner = session and redis.call('HGET', session_key(p.key, session), 'lease')
+  if owner and owner ~= report.lease and lease_of(owner) then
+    session = nil
+  end
+  l.id, l.pool_key, l.state, l.worker, l.session = report.lease, p.key, 'held', w.id, session
+  l.token, l.lease_ms, l.affinity_ms = report.instruction, l.lease_ms or p.lease_ms, p.affinity_ms
+  l.created_at, l.granted_at, l.until_at = l.created_at or now, now, now + l.lease_ms
+  l.due_at, l.bound_to = nil, nil
+  w.token, w.lease, w.session, w.sessions = l.token, l.id, report.session, (tonumber(w.sessions) or 0) + 1
+end
+
+-- Whether the report shows a session that nobody else has.
+local function shows_session(p, report)
+  if report.state ~= 'busy' or not report.instruction or not report.lease then
+    return false
+  end
+  local l = lease_of(report.lease)
+  return not l or l.state == 'waiting' and l.pool_key == p.key
+end
+
+-- A worker that lives and that nobody knows: Redis has lost it. One that failed its last instruction is none to have.
 local function take_in(p, runner, report, now)
-  local serves = report.state == 'busy' and report.lease and report.instruction
-  if report.state ~= 'ready' and not serves then
+  local serves = shows_session(p, report)
+  local is_clean = report.state == 'ready' and (report.done or not report.instruction)
+  if not is_clean and not serves then
     return nil
   end
   local w = new_worker(p, report.id, runner, now, rule(p, 'age_ms'))
+  w.token = report.instruction
   move_worker(w, serves and 'busy' or 'ready', 'adopted', now)
-  if serves and not lease_of(report.lease) then
-    local l = leases[report.lease].now
-    l.id, l.pool_key, l.state, l.worker = report.lease, p.key, 'held', w.id
-    l.token, l.lease_ms, l.affinity_ms = report.instruction, p.lease_ms, p.affinity_ms
-    l.created_at, l.granted_at, l.until_at = now, now, now + p.lease_ms
-    l.session = report.session ~= report.lease and report.session or nil
-    w.token, w.lease, w.session, w.sessions = l.token, l.id, report.session, 1
+  if serves then
+    adopt_session(p, w, report, now)
   end
   return w
+end
+
+-- A worker that has a session, and counts as idle: Redis has lost that it was given it (a fail-over).
+local function catch_up(p, w, report, now)
+  if shows_session(p, report) then
+    move_worker(w, 'busy', 'adopted', now)
+    adopt_session(p, w, report, now)
+  else
+    dismiss(p, w, 'recycled', now)
+  end
 end
 
 -- What the runner was told to do with the worker has been done, or has failed.
@@ -44,8 +74,10 @@ local function follow_instruction(p, w, done, now)
   if w.instruction == 'assign' and done then
     local l = lease_of(w.lease)
     w.instruction, w.due_at = nil, nil
-    l.taken, l.due_at = '1', now + OFFER_MS
-    tell_waiter(l)
+    if l and l.state == 'offered' then
+      l.taken, l.due_at = '1', now + OFFER_MS
+      tell_waiter(l)
+    end
   elseif w.instruction == 'assign' then
     take_away(w)
     dismiss(p, w, 'assign_failed', now)
@@ -90,11 +122,14 @@ local function follow(p, w, report, now)
   end
   w.failures = report.failures or 0
   w.health = w.failures > 0 and 'unhealthy' or report.state ~= 'starting' and 'healthy' or 'unknown'
+  local is_idle = w.state == 'ready' or w.state == 'degraded'
   if report.state == 'gone' then
     return follow_end(p, w, now)
   elseif w.state == 'initializing' and report.state == 'ready' then
     note_start(p, now - w.since)
     move_worker(w, 'ready', 'started', now)
+  elseif is_idle and report.state == 'busy' and (tonumber(report.instruction) or 0) > (tonumber(w.token) or 0) then
+    catch_up(p, w, report, now)
   elseif w.instruction and tonumber(report.instruction) == tonumber(w.token) then
     follow_instruction(p, w, report.done, now)
   end

@@ -7,6 +7,7 @@
 -- ARGV[5] its driver   ARGV[6] how many workers it may have   ARGV[7] 1 where it drains, else 0
 -- ARGV[8] how long it is believed ms   ARGV[9] what it tells of each worker, a JSON array (see runner/follow.lua)
 -- Builds: the pool's sets, its workers, leases, sessions and assignments (see pool/shared.lua)
+-- Flags: allow-oom
 -- Returns: {now, {id, action, token, time left ms, lease, session, assignment}, …}; action is run, assign, keep, reset,
 --   restart or stop
 -- Errors: NOT_FOUND (no such pool)
@@ -16,6 +17,8 @@ if not p then
   return refuse('NOT_FOUND', 'no such pool')
 end
 redis.call('HLEN', KEYS[2])
+local listed = redis.call('ZRANGE', KEYS[3], 0, WORKERS_MAX)
+heard[member] = true
 local told, answers = {}, { now }
 for _, report in ipairs(cjson.decode(ARGV[9])) do
   local w = worker_of(report.id) or take_in(p, ARGV[3], report, now)
@@ -24,7 +27,6 @@ for _, report in ipairs(cjson.decode(ARGV[9])) do
     follow(p, w, report, now)
   end
 end
-local listed = redis.call('ZRANGE', KEYS[3], 0, WORKERS_MAX)
 for _, id in ipairs(listed) do
   local w = worker_of(id)
   if w and w.state ~= 'initializing' and w.state ~= 'terminated' and not told[id] then
@@ -32,10 +34,6 @@ for _, id in ipairs(listed) do
     move_worker(w, 'terminated', 'lost', now)
   end
 end
-redis.call('HSET', KEYS[2], 'host', ARGV[4], 'driver', ARGV[5], 'capacity', ARGV[6], 'draining', ARGV[7],
-  'seen_at', now)
-redis.call('ZADD', set_of(p, 'runners'), 0, ARGV[3])
-redis.call('ZADD', prefix .. 'due:lease', now + ARGV[8], member)
 if ARGV[7] == '1' then
   dismiss_spare(p, member, 'drained', now)
 end
@@ -49,5 +47,9 @@ for id, it in pairs(workers) do
     answers[#answers + 1] = { id, action, tonumber(w.token) or 0, left_ms, w.lease or '', w.session or '', assignment }
   end
 end
+redis.call('HSET', KEYS[2], 'host', ARGV[4], 'driver', ARGV[5], 'capacity', ARGV[6], 'draining', ARGV[7],
+  'seen_at', now)
+redis.call('ZADD', set_of(p, 'runners'), 0, ARGV[3])
+redis.call('ZADD', prefix .. 'due:lease', now + ARGV[8], member)
 save_all(now)
 return answers

@@ -56,7 +56,7 @@ impl WorkerState {
             (Initializing, Ready) => &["started"],
             (Initializing, Terminating) => &["start_timeout", "scaled_in", "drained", "recycled", "rolled_over"],
             (Initializing, Terminated) => &["start_failed", "crashed", "lost", "runner_lost"],
-            (Ready, Busy) => &["allocated"],
+            (Ready, Busy) => &["allocated", "adopted"],
             (Ready, Degraded) => &["unhealthy"],
             (Ready | Degraded, Terminating) => {
                 &["unhealthy", "scaled_in", "drained", "recycled", "rolled_over", "evicted"]
@@ -79,6 +79,7 @@ impl WorkerState {
                 &["reset_failed", "reset_timeout", "unhealthy", "drained", "recycled", "rolled_over"]
             }
             (Degraded, Ready) => &["recovered"],
+            (Degraded, Busy) => &["adopted"],
             (Terminating, Terminated) => &["stopped", "crashed", "lost", "stop_timeout", "runner_lost"],
             _ => &[],
         }

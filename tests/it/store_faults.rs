@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod pools;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

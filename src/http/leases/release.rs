@@ -27,7 +27,8 @@ refusals!(LeaseNotFound, LeaseLost, StoreUnavailable);
 
 /// Give a worker back
 ///
-/// It forgets the session before it serves another. Safe to repeat: a lease that is over counts as given back.
+/// It forgets the session before it serves another. Safe to repeat, without an `Idempotency-Key`: a lease that is over counts
+/// as given back.
 #[utoipa::path(post, path = "/v1/leases/{id}/release", operation_id = "releaseLease", tag = "leases",
     params(("id" = LeaseId, Path, description = "The lease.")), request_body = Release,
     responses((status = 204, description = "It is over."), Refusals))]

@@ -38,7 +38,7 @@ refusals!(LeaseNotFound, LeaseLost, StoreUnavailable);
 
 /// Keep a worker for longer
 ///
-/// The lease runs anew from now on. Safe to repeat.
+/// The lease runs anew from now on. Safe to repeat, by the token: it takes no `Idempotency-Key`.
 #[utoipa::path(post, path = "/v1/leases/{id}/renew", operation_id = "renewLease", tag = "leases",
     params(("id" = LeaseId, Path, description = "The lease.")), request_body = Renewal,
     responses((status = 200, description = "When it ends now.", body = Answer), Refusals))]

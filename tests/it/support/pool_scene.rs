@@ -8,7 +8,7 @@ use greenroom::pool::{
     Action, Affinity, Assignment, Instruction, Lease, Observed, ObservedState, PoolName, PoolSettings, Priority,
     Runner, Wish, Worker, WorkerState,
 };
-use greenroom::store::keys::shard_of_pool;
+use greenroom::store::keys::{Shard, shard_of_pool};
 use greenroom::store::{Lapsed, LeaseAsked, StoreError};
 
 use super::scene::{Scene, TERM};
@@ -104,8 +104,25 @@ impl PoolScene {
     pub(crate) async fn open(settings: PoolSettings) -> Self {
         let scene = Scene::open().await;
         let pool = PoolName { tenant: Name::default_tenant(), pool: Name::strict("py").expect("a name") };
-        scene.store.define_pool(&pool, &settings, false, 10, None).await.expect("a pool");
-        Self { scene, pool, settings }
+        let scene = Self { scene, pool, settings };
+        scene.define(&scene.settings).await;
+        scene
+    }
+
+    /// Gives the pool other settings.
+    pub(crate) async fn define(&self, settings: &PoolSettings) -> bool {
+        self.scene.store.define_pool(&self.pool, settings, false, 10, None).await.expect("a pool")
+    }
+
+    /// Empties the store, and makes the pool again.
+    pub(crate) async fn anew(&self) {
+        self.scene.run::<()>(&["FLUSHALL"]).await;
+        self.scene.restart_time();
+        self.define(&self.settings).await;
+    }
+
+    pub(crate) fn shard(&self) -> Shard {
+        shard_of_pool(&self.pool, self.scene.store.shards())
     }
 
     /// A pool of that many workers, all ready, on one runner.
@@ -153,7 +170,7 @@ impl PoolScene {
     }
 
     pub(crate) fn new_id(&self) -> LeaseId {
-        LeaseId::new(shard_of_pool(&self.pool, self.scene.store.shards()).0)
+        LeaseId::new(self.shard().0)
     }
 
     pub(crate) async fn ask_as(&self, id: LeaseId, wish: &Wish) -> Result<LeaseAsked, StoreError> {
@@ -212,7 +229,7 @@ impl PoolScene {
 
     /// The leader's looks at what is due.
     pub(crate) async fn reap(&self) -> Lapsed {
-        let shard = shard_of_pool(&self.pool, self.scene.store.shards());
+        let shard = self.shard();
         self.scene.store.reap_pools(shard, TERM, 100).await.expect("a look");
         self.scene.store.reap_leases(shard, TERM, 100, HEARD).await.expect("a look")
     }

@@ -294,6 +294,16 @@ impl Scene {
         dump
     }
 
+    /// Brings everything back to what it was.
+    pub(crate) async fn restore(&self, dump: &BTreeMap<String, (Vec<u8>, i64)>) {
+        self.run::<()>(&["FLUSHALL"]).await;
+        for (key, (content, ends_at)) in dump {
+            let mut cmd = ::redis::cmd("RESTORE");
+            cmd.arg(key).arg((*ends_at).max(0)).arg(content.as_slice()).arg("ABSTTL");
+            self.redis.query::<()>(&cmd).await.expect("it is restored");
+        }
+    }
+
     /// Checks type and time to live of every key.
     pub(crate) async fn check_keys(&self) {
         for key in self.run::<Vec<String>>(&["KEYS", "*"]).await {

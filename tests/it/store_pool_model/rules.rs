@@ -1,0 +1,189 @@
+//! What holds of a pool in Redis at any time: sets equal what follows from the hashes, and leases and workers agree.
+
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use crate::support::pool_scene::PoolScene;
+
+/// A hash in Redis.
+pub(super) type Hash = BTreeMap<String, String>;
+/// A sorted set.
+type Set = BTreeMap<String, u64>;
+
+/// All that is in Redis of a pool.
+#[derive(Debug, Default, Clone)]
+pub(super) struct State {
+    pub(super) now: u64,
+    pub(super) workers: BTreeMap<String, Hash>,
+    pub(super) leases: BTreeMap<String, Hash>,
+    sessions: BTreeMap<String, Hash>,
+    sets: BTreeMap<String, Set>,
+    /// What is there by name alone.
+    others: BTreeSet<String>,
+}
+
+pub(super) fn text<'a>(hash: &'a Hash, field: &str) -> &'a str {
+    hash.get(field).map_or("", String::as_str)
+}
+
+pub(super) fn number(hash: &Hash, field: &str) -> Option<u64> {
+    hash.get(field).map(|value| value.parse().expect("a number"))
+}
+
+pub(super) fn is_spare(worker: &Hash) -> bool {
+    text(worker, "state") == "ready" && !worker.contains_key("cordoned") && text(worker, "health") != "unhealthy"
+}
+
+impl State {
+    pub(super) async fn read(pool: &PoolScene) -> Self {
+        let mut state = Self { now: pool.scene.now(), ..Self::default() };
+        for key in pool.scene.run::<Vec<String>>(&["KEYS", "*"]).await {
+            let name = key.split_once(':').and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, name)| name);
+            let (kind, id) = name.split_once(':').unwrap_or((name, ""));
+            let is_set = kind == "due" || (kind == "pool" && id != "default:py") || name.ends_with(":workers");
+            if is_set {
+                state.sets.insert(name.to_owned(), pool.scene.run(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]).await);
+                continue;
+            }
+            let hashes = match kind {
+                "worker" => &mut state.workers,
+                "lease" => &mut state.leases,
+                "session" => &mut state.sessions,
+                _ => {
+                    state.others.insert(name.to_owned());
+                    continue;
+                }
+            };
+            hashes.insert(id.to_owned(), pool.scene.run(&["HGETALL", &key]).await);
+        }
+        state
+    }
+
+    pub(super) fn set(&self, name: &str) -> Set {
+        self.sets.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether the runner of the worker is believed to live.
+    pub(super) fn is_heard(&self, worker: &Hash) -> bool {
+        let member = format!("runner:{}:{}", text(worker, "pool_key"), text(worker, "runner"));
+        self.set("due:lease").get(&member).is_some_and(|until| *until > self.now)
+    }
+
+    pub(super) fn lives(&self) -> impl Iterator<Item = (&String, &Hash)> {
+        self.workers.iter().filter(|(_, worker)| text(worker, "state") != "terminated")
+    }
+
+    /// The sets as they follow from workers and leases.
+    fn recomputed(&self) -> BTreeMap<String, Set> {
+        let mut sets: BTreeMap<String, Set> = BTreeMap::new();
+        let mut add = |set: &str, member: &str, score: Option<u64>| {
+            if let Some(score) = score {
+                sets.entry(set.to_owned()).or_default().insert(member.to_owned(), score);
+            }
+        };
+        for (id, worker) in self.lives() {
+            let since = number(worker, "since");
+            add("pool:default:py:workers", id, number(worker, "created_at"));
+            add(&format!("pool:default:py:in:{}", text(worker, "state")), id, since);
+            add("pool:default:py:spare", id, since.filter(|_| is_spare(worker)));
+            add(&format!("runner:default:py:{}:workers", text(worker, "runner")), id, Some(0));
+            add("due:pool", &format!("worker:{id}"), number(worker, "due_at"));
+        }
+        for (id, lease) in &self.leases {
+            let (waits, held) = (text(lease, "state") == "waiting", text(lease, "state") == "held");
+            let place = number(lease, "place").filter(|_| waits);
+            add("pool:default:py:waiting", id, place);
+            add("pool:default:py:unbound", id, place.filter(|_| !lease.contains_key("bound_to")));
+            add("pool:default:py:leases", id, number(lease, "granted_at"));
+            add("due:pool", &format!("lease:{id}"), number(lease, "due_at"));
+            add("due:lease", &format!("lease:{id}"), number(lease, "until_at").filter(|_| held));
+        }
+        sets
+    }
+
+    pub(super) fn check(&self) -> Result<(), TestCaseError> {
+        let mut sets = self.sets.clone();
+        sets.remove("pool:default:py:runners");
+        if let Some(due) = sets.get_mut("due:lease") {
+            due.retain(|member, _| !member.starts_with("runner:"));
+        }
+        sets.retain(|_, members| !members.is_empty());
+        prop_assert_eq!(&sets, &self.recomputed(), "sets, and what follows from the hashes");
+        let mut taken = BTreeSet::new();
+        for (id, lease) in &self.leases {
+            let (state, worker) = (text(lease, "state"), text(lease, "worker"));
+            let due = (lease.contains_key("due_at"), lease.contains_key("until_at"));
+            match state {
+                "waiting" => prop_assert_eq!((worker, due), ("", (true, false)), "{:?}", lease),
+                "offered" => prop_assert_eq!(due, (true, false), "{:?}", lease),
+                "held" => prop_assert_eq!(due, (false, true), "{:?}", lease),
+                _ => prop_assert!(false, "a lease is {state}"),
+            }
+            prop_assert!(self.others.contains(&format!("assignment:{id}")), "no assignment of {id}");
+            if state != "waiting" {
+                prop_assert!(taken.insert(worker), "two leases of {worker}");
+                let Some(of) = self.workers.get(worker) else {
+                    return Err(TestCaseError::fail(format!("{id} has no worker")));
+                };
+                let told = (text(of, "state"), text(of, "lease"), text(of, "token"));
+                prop_assert_eq!(told, ("busy", id.as_str(), text(lease, "token")), "{:?}", of);
+            }
+            if let Some(session) = lease.get("session") {
+                let named = self.sessions.get(&format!("default:py:{session}")).map(|session| text(session, "lease"));
+                prop_assert_eq!(named, Some(id.as_str()), "the session {}", session);
+            }
+        }
+        for (id, worker) in self.lives() {
+            let serves = self.leases.get(text(worker, "lease")).is_some_and(|lease| text(lease, "worker") == id);
+            let is_busy = text(worker, "state") == "busy";
+            prop_assert_eq!((serves, worker.contains_key("lease")), (is_busy, is_busy), "{:?}", worker);
+            let pending = matches!(text(worker, "state"), "initializing" | "resetting" | "terminating");
+            let instructed = worker.contains_key("instruction") || text(worker, "state") == "initializing";
+            prop_assert_eq!(instructed, worker.contains_key("due_at"), "{:?}", worker);
+            prop_assert!(instructed || !pending, "nobody waits for {worker:?}");
+        }
+        for (name, session) in &self.sessions {
+            let lease = session.get("lease").and_then(|lease| self.leases.get(lease));
+            prop_assert!(!session.contains_key("lease") || lease.is_some(), "{name} names a lease that is gone");
+        }
+        let assignments = self.others.iter().filter(|name| name.starts_with("assignment:")).count();
+        prop_assert_eq!(assignments, self.leases.len(), "an assignment outlives its lease");
+        self.check_service()
+    }
+
+    /// Nobody who takes any worker waits beside one that is spare.
+    fn check_service(&self) -> Result<(), TestCaseError> {
+        let spare = self.lives().find(|(_, worker)| is_spare(worker) && self.is_heard(worker));
+        let waits = self.leases.iter().find(|(_, lease)| {
+            text(lease, "state") == "waiting"
+                && !lease.contains_key("bound_to")
+                && number(lease, "deadline").is_some_and(|deadline| deadline > self.now)
+        });
+        prop_assert!(spare.is_none() || waits.is_none(), "{waits:?} waits, and {spare:?} is spare");
+        Ok(())
+    }
+
+    /// Whoever was granted a worker since `before` stood before all who still wait for any.
+    pub(super) fn check_order(&self, before: &Self) -> Result<(), TestCaseError> {
+        let waited = |id: &String| before.leases.get(id).filter(|lease| text(lease, "state") == "waiting");
+        for (id, lease) in &self.leases {
+            let was_bound = before.leases.get(id).is_some_and(|lease| lease.contains_key("bound_to"));
+            let is_new = before.leases.get(id).is_none_or(|lease| text(lease, "state") == "waiting");
+            if text(lease, "state") == "waiting" || !is_new || was_bound {
+                continue;
+            }
+            let passed = self.leases.iter().find(|(other, it)| {
+                text(it, "state") == "waiting"
+                    && waited(other).is_some_and(|was| !was.contains_key("bound_to"))
+                    && number(it, "deadline") > Some(self.now)
+                    && number(it, "place") < number(lease, "place")
+            });
+            prop_assert!(passed.is_none(), "{passed:?} was passed over for {lease:?}");
+        }
+        Ok(())
+    }
+}
