@@ -161,7 +161,7 @@ async fn sessions_by_script(store: &Store, at_once: usize, lasting: Duration) ->
             while began.elapsed() < lasting {
                 let asked = Instant::now();
                 let id = LeaseId::new(shard.0);
-                let lease = store.ask_for_worker(&pool, id, &wish, Duration::from_mins(1), None).await;
+                let lease = store.ask_for_worker(&pool, id, &wish, None).await;
                 let LeaseAsked::Held(lease) = lease.expect("an answer") else {
                     // All are being reset.
                     tokio::task::yield_now().await;

@@ -3,7 +3,8 @@
 -- KEYS[2] string  gr:{shard}:assignment:<lease>
 -- KEYS[3] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] id for a new lease
--- ARGV[4] the session's name, encoded (empty: it has none)   ARGV[5] lease ms   ARGV[6] how long it may wait ms
+-- ARGV[4] the session's name, encoded (empty: it has none)   ARGV[5] lease ms (empty: as the pool has it)
+-- ARGV[6] how long it may wait ms
 -- ARGV[7] how much earlier its place is than its time, ms   ARGV[8] assignment   ARGV[9] affinity: hint, queue, fail
 -- ARGV[10] digest of the request, ARGV[11] its attempt (see idempotency.lua)
 -- Builds: the pool's sets, its workers, leases and sessions (see shared.lua)
@@ -23,16 +24,17 @@ if not p then
 elseif p.draining == '1' then
   return refuse('ENDING', 'the pool is drained')
 end
+local lease_ms = ARGV[5] ~= '' and ARGV[5] or p.lease_ms
 local known = session and read_hash(session_key(p.key, session)) or {}
 local l = known.lease and lease_of(known.lease) or lease_of(id)
 local is_new = not l
 if l then
-  ask_again(l, now, ARGV[5], ARGV[6])
+  ask_again(l, now, lease_ms, ARGV[6])
 else
   redis.call('STRLEN', KEYS[2])
   l = leases[id].now
   l.id, l.pool_key, l.session, l.state = id, p.key, session, 'waiting'
-  l.created_at, l.place, l.lease_ms = now, now - ARGV[7], ARGV[5]
+  l.created_at, l.place, l.lease_ms = now, now - ARGV[7], lease_ms
   l.deadline, l.affinity_ms = now + ARGV[6], p.affinity_ms
   l.due_at = l.deadline
   local bound = known.worker and now < tonumber(known.until_at) and worker_of(known.worker)

@@ -58,7 +58,8 @@ local function wanted_now(p, n, waiting, now)
   end
   if wanted < rule(p, 'min') then
     wanted, reason = rule(p, 'min'), 'min'
-  elseif wanted > rule(p, 'max') then
+  end
+  if wanted > rule(p, 'max') then
     wanted, reason = rule(p, 'max'), 'max'
   end
   return wanted, reason

@@ -177,7 +177,8 @@ end
 local function take_away(w)
   local l = w.lease and lease_of(w.lease)
   if l and l.state == 'offered' then
-    l.state, l.worker, l.token, l.granted_at, l.taken, l.due_at = 'waiting', nil, nil, nil, nil, l.deadline
+    l.state, l.due_at = 'waiting', l.deadline
+    l.worker, l.endpoint, l.token, l.granted_at, l.taken = nil, nil, nil, nil, nil
   elseif l then
     end_lease(l, 'worker_lost')
   end
@@ -192,7 +193,7 @@ local function grant(p, w, l, now)
   end
   w.lease, w.session, w.sessions = l.id, l.session or l.id, w.sessions + 1
   instruct(w, 'assign', now, rule(p, 'assign_ms'))
-  l.state, l.worker, l.token, l.granted_at = 'offered', w.id, w.token, now
+  l.state, l.worker, l.endpoint, l.token, l.granted_at = 'offered', w.id, w.endpoint, w.token, now
   l.taken = p.confirm == '0' and '1' or nil
   l.due_at = now + rule(p, 'assign_ms') + OFFER_MS
   tell_waiter(l)

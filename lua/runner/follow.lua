@@ -30,13 +30,13 @@ local function adopt_session(p, w, report, now)
   l.id, l.pool_key, l.state, l.worker, l.session = report.lease, p.key, 'held', w.id, session
   l.token, l.lease_ms, l.affinity_ms = report.instruction, l.lease_ms or p.lease_ms, p.affinity_ms
   l.created_at, l.granted_at, l.until_at = l.created_at or now, now, now + l.lease_ms
-  l.due_at, l.bound_to = nil, nil
+  l.due_at, l.bound_to, l.endpoint = nil, nil, report.endpoint
   w.token, w.lease, w.session, w.sessions = l.token, l.id, report.session, (tonumber(w.sessions) or 0) + 1
 end
 
 -- Whether the report shows a session that nobody else has.
 local function shows_session(p, report)
-  if report.state ~= 'busy' or not report.instruction or not report.lease then
+  if report.state ~= 'busy' or (report.instruction or 0) == 0 or not report.lease then
     return false
   end
   local l = lease_of(report.lease)

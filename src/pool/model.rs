@@ -177,6 +177,8 @@ pub struct Lease {
     pub state: LeaseState,
     /// The worker, once there is one.
     pub worker: Option<WorkerId>,
+    /// Where the session reaches its worker, as that says.
+    pub endpoint: Option<String>,
     /// The fencing token, once there is a worker.
     pub token: Option<u64>,
     /// When it was asked for.

@@ -128,10 +128,8 @@ impl Pools {
     /// A worker for a session: at once, or when it is its turn. Who gives up while waiting leaves the line.
     pub async fn lease(&self, pool: &PoolName, wish: &Wish, once: Option<&Once>) -> Result<Lease, PoolError> {
         let mut id = LeaseId::new(shard_of_pool(pool, self.store.shards()).0);
-        let numbers = self.get(pool).await?.settings.numbers;
-        let lasts = wish.lease.unwrap_or(Duration::from_millis(numbers.lease_ms.into()));
         let mut hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
-        let mut asked = self.store.ask_for_worker(pool, id, wish, lasts, once).await.map_err(|error| match error {
+        let mut asked = self.store.ask_for_worker(pool, id, wish, once).await.map_err(|error| match error {
             StoreError::Refused(Refusal::NotOwner) => PoolError::WorkerBusy,
             StoreError::Refused(Refusal::TooMany) => PoolError::LineFull,
             StoreError::Refused(Refusal::Ending) => PoolError::Draining,
@@ -252,6 +250,12 @@ impl Pools {
         let heartbeat = self.believed / HEARTBEATS;
         let deadline = Instant::now() + wait.min(heartbeat);
         let mut runner = runner.clone();
+        // An id of another shard is none of this pool's: no answer names it, so it is stopped.
+        let shard = shard_of_pool(pool, self.store.shards()).0;
+        runner.workers.retain(|worker| worker.id.parse().is_ok_and(|id: WorkerId| id.shard() == shard));
+        for worker in &mut runner.workers {
+            worker.lease = worker.lease.take().filter(|id| id.parse().is_ok_and(|id: LeaseId| id.shard() == shard));
+        }
         loop {
             let hint = self.hints.wait(&Store::runner_hint_name(pool, &runner.name), POLL_MAX);
             let instructions = match self.store.sync_runner(pool, &runner, self.believed).await {

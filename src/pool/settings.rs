@@ -30,7 +30,7 @@ macro_rules! numbers {
 numbers! {
     /// How many ready workers wait for sessions.
     spare = 2, 0..=1_000;
-    /// The fewest workers there are.
+    /// The fewest workers there are; never more than `max`.
     min = 0, 0..=10_000;
     /// The most workers there are.
     max = 10, 0..=10_000;

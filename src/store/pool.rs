@@ -113,16 +113,16 @@ impl Store {
         pool: &PoolName,
         id: LeaseId,
         wish: &Wish,
-        lease: Duration,
         once: Option<&Once>,
     ) -> Result<Asked, StoreError> {
         let shard = self.shard_of(pool);
         let session = wish.session.as_ref().map(|session| session.encoded().into_owned()).unwrap_or_default();
+        let lease = wish.lease.map(|lease| lease.as_millis().to_string()).unwrap_or_default();
         let own = [
             pool_key(pool),
             id.to_string(),
             session,
-            lease.as_millis().to_string(),
+            lease,
             wish.wait.as_millis().to_string(),
             wish.priority.head_start_ms().to_string(),
             wish.assignment.text().to_owned(),
@@ -233,6 +233,7 @@ fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
         session: text("session").and_then(|name| Name::decode(name)).map(|name| name.as_str().to_owned()),
         state: text("state").and_then(|state| LeaseState::parse(state)).ok_or_else(|| nonsense("state"))?,
         worker: text("worker").and_then(|id| id.parse().ok()),
+        endpoint: text("endpoint").cloned(),
         token: number("token"),
         created_at_ms: number("created_at").unwrap_or_default(),
         until_ms: number("until_at"),

@@ -26,7 +26,7 @@ fn settings() -> PoolSettings {
 }
 
 async fn ask(pool: &PoolScene, id: LeaseId, once: &Once) -> Result<LeaseAsked, StoreError> {
-    pool.scene.store.ask_for_worker(&pool.pool, id, &wish(None), Duration::from_mins(1), Some(once)).await
+    pool.scene.store.ask_for_worker(&pool.pool, id, &wish(None), Some(once)).await
 }
 
 fn lease_of(asked: Result<LeaseAsked, StoreError>) -> Lease {

@@ -99,6 +99,11 @@ pub(in crate::http) struct WorkerLeaseSeconds(pub(in crate::http) u32);
 pub(in crate::http) struct Capacity(pub(in crate::http) u32);
 
 whole_field!(WorkerLeaseSeconds, "ttl_seconds", 1, WORKER_LEASE_SECONDS_MAX);
+/// A number that a runner tells: as large as JSON's readers keep exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct Amount(pub(in crate::http) u64);
+
+whole_field!(Amount, "a number", 0, TOKEN_MAX);
 whole_field!(Capacity, "capacity", 0, CAPACITY_MAX);
 whole_field!(TtlSeconds, "ttl_seconds", 1, TTL_SECONDS_MAX);
 whole_field!(LeaseSeconds, "ttl_seconds", 1, LEASE_SECONDS_MAX);

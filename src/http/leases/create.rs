@@ -77,9 +77,5 @@ pub(in crate::http) async fn create(
         assignment: Assignment::new(&parts),
     };
     let lease = app.pools.lease(&pool, &wish, once.as_ref()).await?;
-    let worker = match lease.worker {
-        Some(id) => app.pools.worker(&pool.tenant, id).await.ok(),
-        None => None,
-    };
-    Ok(noted((StatusCode::CREATED, Json(LeaseView::new(lease, worker))).into_response()))
+    Ok(noted((StatusCode::CREATED, Json(LeaseView::from(lease))).into_response()))
 }

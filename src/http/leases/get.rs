@@ -23,9 +23,5 @@ pub(in crate::http) async fn get(
     LeaseInPath(id): LeaseInPath,
 ) -> Result<Json<LeaseView>, Problem> {
     let lease = app.pools.lease_of(caller.tenant(), id).await?;
-    let worker = match lease.worker {
-        Some(id) => app.pools.worker(caller.tenant(), id).await.ok(),
-        None => None,
-    };
-    Ok(Json(LeaseView::new(lease, worker)))
+    Ok(Json(LeaseView::from(lease)))
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::http::fields::{FencingToken, PoolNameText, SessionName, Timestamp};
 use crate::id::{LeaseId, WorkerId};
-use crate::pool::{Lease, Worker};
+use crate::pool::Lease;
 
 /// A session's lease of a worker.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,16 +34,15 @@ pub(in crate::http) struct LeaseView {
     expires_at: Option<Timestamp>,
 }
 
-impl LeaseView {
-    /// The lease, with what its worker says of itself.
-    pub(in crate::http) fn new(lease: Lease, worker: Option<Worker>) -> Self {
+impl From<Lease> for LeaseView {
+    fn from(lease: Lease) -> Self {
         Self {
             id: lease.id.to_string(),
             pool: lease.pool.pool.as_str().to_owned(),
             session: lease.session,
             state: lease.state.as_str(),
             worker: lease.worker.map(|id| id.to_string()),
-            endpoint: worker.and_then(|worker| worker.endpoint),
+            endpoint: lease.endpoint,
             token: lease.token,
             created_at: Timestamp(lease.created_at_ms),
             expires_at: lease.until_ms.map(Timestamp),

@@ -16,7 +16,7 @@ pub(in crate::http) struct SettingsView {
     /// How many ready workers wait for sessions.
     #[schema(value_type = u32, minimum = 0, maximum = 1_000, default = 2)]
     spare: Count,
-    /// The fewest workers there are.
+    /// The fewest workers there are; never more than `max`.
     #[schema(value_type = u32, minimum = 0, maximum = 10_000, default = 0)]
     min: Count,
     /// The most workers there are.
@@ -144,9 +144,6 @@ impl TryFrom<SettingsView> for PoolSettings {
             if !(least..=most).contains(value) {
                 return Err(Problem::new(Code::InvalidRequest, format!("{name} must be {least} to {most}")));
             }
-        }
-        if numbers.min > numbers.max {
-            return Err(Problem::new(Code::InvalidRequest, "min must be at most max"));
         }
         Ok(Self {
             numbers,

@@ -12,7 +12,7 @@ use crate::http::auth::By;
 use crate::http::budget::Until;
 use crate::http::extract::{InPath, JsonBody};
 use crate::http::fields::{
-    Capacity, Count, DriverName, Label, ObservedName, PoolNameText, RunnerName, SessionName, WaitSeconds,
+    Amount, Capacity, Count, DriverName, Label, ObservedName, PoolNameText, RunnerName, SessionName, WaitSeconds,
 };
 use crate::http::openapi::refusals::refusals;
 use crate::http::pools::pool_of;
@@ -25,8 +25,6 @@ use crate::pool::{Action, Instruction, Observed, Runner, Synced};
 const WORKERS_MAX: usize = 200;
 /// The longest address of a worker, and the longest word on why something failed.
 const TEXT_CHARS_MAX: usize = 1_000;
-/// The largest number that JSON's readers keep exactly.
-const NUMBER_MAX: u64 = 9_007_199_254_740_991;
 
 /// What a runner has.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -64,8 +62,8 @@ struct ReportedWorker {
     id: String,
     state: ObservedName,
     /// The last instruction that ended.
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    instruction: Option<u64>,
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    instruction: Option<Amount>,
     /// Whether that was done; what is not done has failed.
     #[serde(default)]
     done: bool,
@@ -82,18 +80,19 @@ struct ReportedWorker {
     #[schema(value_type = u32, default = 0)]
     failures: FailuresOf,
     /// The memory of its processes.
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    memory_bytes: Option<u64>,
-    pid: Option<u32>,
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    memory_bytes: Option<Amount>,
+    #[schema(value_type = Option<u32>, maximum = 4_294_967_295_u32)]
+    pid: Option<Count>,
     /// Where its session reaches it.
     #[schema(max_length = 1_000)]
     endpoint: Option<String>,
     /// How many requests its session made.
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    requests: Option<u64>,
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    requests: Option<Amount>,
     /// How many of them failed.
-    #[schema(maximum = 9_007_199_254_740_991_u64)]
-    errors: Option<u64>,
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    errors: Option<Amount>,
 }
 
 /// None where it is left out.
@@ -206,26 +205,22 @@ impl TryFrom<ReportedWorker> for Observed {
         if !is_short(&worker.endpoint) || !is_short(&worker.detail) {
             return Err(bad("workers: endpoint and detail must have at most 1,000 characters"));
         }
-        let numbers = [worker.instruction, worker.memory_bytes, worker.requests, worker.errors];
-        if numbers.into_iter().flatten().any(|number| number > NUMBER_MAX) {
-            return Err(bad("workers: a number is too large"));
-        }
         if let Some(detail) = worker.detail.filter(|_| !worker.done) {
             tracing::info!(worker = %id, detail, "a worker failed");
         }
         Ok(Self {
             id: id.to_string(),
             state: worker.state.0,
-            instruction: worker.instruction,
+            instruction: worker.instruction.map(|number| number.0),
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
             session: worker.session.map(|session| session.0.encoded().into_owned()),
             failures: worker.failures.0.map(|count| count.0).unwrap_or_default(),
-            memory_bytes: worker.memory_bytes,
-            pid: worker.pid,
+            memory_bytes: worker.memory_bytes.map(|number| number.0),
+            pid: worker.pid.map(|pid| pid.0),
             endpoint: worker.endpoint,
-            requests: worker.requests,
-            errors: worker.errors,
+            requests: worker.requests.map(|number| number.0),
+            errors: worker.errors.map(|number| number.0),
         })
     }
 }

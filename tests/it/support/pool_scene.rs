@@ -174,8 +174,7 @@ impl PoolScene {
     }
 
     pub(crate) async fn ask_as(&self, id: LeaseId, wish: &Wish) -> Result<LeaseAsked, StoreError> {
-        let lasts = wish.lease.unwrap_or(Duration::from_mins(1));
-        self.scene.store.ask_for_worker(&self.pool, id, wish, lasts, None).await
+        self.scene.store.ask_for_worker(&self.pool, id, wish, None).await
     }
 
     /// Asks, and is in line or offered a worker.
