@@ -25,7 +25,7 @@ pub(in crate::http) struct PageLimit(pub(in crate::http) u32);
 pub(in crate::http) struct ForceSeconds(pub(in crate::http) u32);
 
 /// A whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(in crate::http) struct Count(pub(in crate::http) u32);
 
 /// 1 to 86,400 seconds.

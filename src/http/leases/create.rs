@@ -22,7 +22,10 @@ use crate::http::pools::pool_of;
 use crate::http::problem::Problem;
 use crate::http::shell::noted;
 use crate::http::state::App;
-use crate::pool::{Assignment, AssignmentParts, Wish};
+use crate::pool::{Assignment, AssignmentParts, PoolError, Wish};
+
+/// How long an offer may take beyond the wait: some workers may be tried in turn.
+const OFFER_MAX: Duration = Duration::from_secs(10);
 
 /// What session it is for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -76,6 +79,9 @@ pub(in crate::http) async fn create(
         affinity: request.affinity.0,
         assignment: Assignment::new(&parts),
     };
-    let lease = app.pools.lease(&pool, &wish, once.as_ref()).await?;
+    // A worker that is offered at the last moment has its time to take the session, as far as the caller waits for that.
+    let longest = deadline.within(wish.wait + OFFER_MAX);
+    let lease = tokio::time::timeout(longest, app.pools.lease(&pool, &wish, once.as_ref())).await;
+    let lease = lease.unwrap_or(Err(PoolError::NoReadyWorker))?;
     Ok(noted((StatusCode::CREATED, Json(LeaseView::from(lease))).into_response()))
 }

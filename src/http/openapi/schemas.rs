@@ -196,13 +196,13 @@ schema!(Capacity, whole("How many workers a runner may have: 0 to 200.", CAPACIT
 schema!(
     WorkerId,
     text("A worker's id: kind, shard, unique part.")
-        .pattern(Some("^wrk_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .pattern(Some("^wrk_(0|[1-9][0-9]{0,3})_[0-9a-f]{32}$"))
         .examples(["wrk_15_01a1fd860d1e7230996d8c6a011145cb"])
 );
 schema!(
     LeaseId,
     text("The id of a session's lease of a worker: kind, shard, unique part.")
-        .pattern(Some("^lse_(0|[1-9][0-9]{0,4})_[0-9a-f]{32}$"))
+        .pattern(Some("^lse_(0|[1-9][0-9]{0,3})_[0-9a-f]{32}$"))
         .examples(["lse_15_01a1fd860d1e7230996d8c6a011145cb"])
 );
 schema!(Rule, text("The name of a rule.").enum_values(Some(Rule::ALL.map(Rule::as_str))));

@@ -77,8 +77,8 @@ struct ReportedWorker {
     session: Option<SessionName>,
     /// How many checks of its health failed in a row.
     #[serde(default)]
-    #[schema(value_type = u32, default = 0)]
-    failures: FailuresOf,
+    #[schema(value_type = u32, default = 0, maximum = 4_294_967_295_u32)]
+    failures: Count,
     /// The memory of its processes.
     #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
     memory_bytes: Option<Amount>,
@@ -94,11 +94,6 @@ struct ReportedWorker {
     #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
     errors: Option<Amount>,
 }
-
-/// None where it is left out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-struct FailuresOf(Option<Count>);
 
 /// What is to become of the runner's workers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -215,7 +210,7 @@ impl TryFrom<ReportedWorker> for Observed {
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
             session: worker.session.map(|session| session.0.encoded().into_owned()),
-            failures: worker.failures.0.map(|count| count.0).unwrap_or_default(),
+            failures: worker.failures.0,
             memory_bytes: worker.memory_bytes.map(|number| number.0),
             pid: worker.pid.map(|pid| pid.0),
             endpoint: worker.endpoint,
