@@ -45,30 +45,12 @@ end
 
 -- Writes what differs, and tells the others of transitions: an event for each, and one hint.
 local function save_breaker(k, b)
-  local set, gone = {}, {}
-  for field, value in pairs(b) do
-    if written[field] ~= tostring(value) then
-      set[#set + 1] = field
-      set[#set + 1] = tostring(value)
-    end
-  end
-  for field in pairs(written) do
-    if b[field] == nil then
-      gone[#gone + 1] = field
-    end
-  end
-  if #set == 0 and #gone == 0 then
+  if not write_changes(k[1], written, b) then
     return
   end
   local prefix, name, tenant, own = k[1]:match('^(gr:{%d+}:)(breaker:([^:]*):(.*))$')
   if not written.state then
     redis.call('ZADD', k[2], 0, own)
-  end
-  if #set > 0 then
-    redis.call('HSET', k[1], unpack(set))
-  end
-  if #gone > 0 then
-    redis.call('HDEL', k[1], unpack(gone))
   end
   if b.forced and not b.forced_until then
     redis.call('PERSIST', k[1])

@@ -55,21 +55,8 @@ local function load(k, unchecked)
   if not d.id then
     return nil
   end
-  local before = {}
-  for field, value in pairs(d) do
-    before[field] = value
-  end
-  loaded[d] = before
+  loaded[d] = copy_of(d)
   return d, flat
-end
-
-local function flatten(d)
-  local flat = {}
-  for field, value in pairs(d) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = tostring(value)
-  end
-  return flat
 end
 
 -- What the state follows from, once a dispatch is committed.
@@ -136,24 +123,7 @@ end
 local function save(k, d, now, people)
   local before = loaded[d] or {}
   settle(d, people)
-  local set, gone = {}, {}
-  for field, value in pairs(d) do
-    if tostring(value) ~= before[field] then
-      set[#set + 1] = field
-      set[#set + 1] = tostring(value)
-    end
-  end
-  for field in pairs(before) do
-    if d[field] == nil then
-      gone[#gone + 1] = field
-    end
-  end
-  if #set > 0 then
-    redis.call('HSET', k[1], unpack(set))
-  end
-  if #gone > 0 then
-    redis.call('HDEL', k[1], unpack(gone))
-  end
+  write_changes(k[1], before, d)
   local _, name = split_key(k)
   local member = 'dispatch:' .. name
   move(k[3], member, provider_due(before), provider_due(d))

@@ -9,27 +9,6 @@ local function belongs(set, member, before, after)
   end
 end
 
-local function write(key, before, now)
-  local set, gone = {}, {}
-  for field, value in pairs(now) do
-    if tostring(value) ~= before[field] then
-      set[#set + 1] = field
-      set[#set + 1] = tostring(value)
-    end
-  end
-  for field in pairs(before) do
-    if now[field] == nil then
-      gone[#gone + 1] = field
-    end
-  end
-  if #set > 0 then
-    redis.call('HSET', key, unpack(set))
-  end
-  if #gone > 0 then
-    redis.call('HDEL', key, unpack(gone))
-  end
-end
-
 local function say(now, kind, thing)
   redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'at', now, 'kind', kind, 'id', thing.id,
     'pool', thing.pool_key, 'state', thing.state, 'reason', thing.reason or '', 'worker', thing.worker or '')
@@ -39,7 +18,7 @@ local function save_worker(id, w, before, now)
   local p = { key = w.pool_key }
   local lives = w.state ~= 'terminated'
   local member, was, since = 'worker:' .. id, before.state, tonumber(w.since)
-  write(prefix .. member, before, w)
+  write_changes(prefix .. member, before, w)
   if was ~= w.state then
     if was then
       redis.call('ZREM', set_of(p, 'in:' .. was), id)
@@ -94,7 +73,7 @@ local function save_lease(id, l, before, now)
   belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(l.due_at))
   belongs(prefix .. 'due:lease', member, tonumber(before.until_at), held and tonumber(l.until_at))
   if lives then
-    write(prefix .. member, before, l)
+    write_changes(prefix .. member, before, l)
   else
     redis.call('DEL', prefix .. member, prefix .. 'assignment:' .. id)
   end
@@ -121,7 +100,7 @@ local function save_all(now)
   for key, p in pairs(pools) do
     p.now.key = nil
     if p.now.created_at then
-      write(prefix .. 'pool:' .. key, p.before, p.now)
+      write_changes(prefix .. 'pool:' .. key, p.before, p.now)
     end
   end
   for name in pairs(hints) do

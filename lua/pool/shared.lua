@@ -17,23 +17,6 @@ local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {
 -- Which runners are believed to live, as far as it was asked.
 local heard = {}
 
-local function flatten(hash)
-  local flat = {}
-  for field, value in pairs(hash) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = tostring(value)
-  end
-  return flat
-end
-
-local function copy_of(hash)
-  local copy = {}
-  for field, value in pairs(hash) do
-    copy[field] = value
-  end
-  return copy
-end
-
 local function load_once(cache, name, key)
   if cache[name] == nil then
     local hash = read_hash(key)

@@ -19,26 +19,22 @@ const PLAN_EVERY: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 
 /// What is known of a shard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Known {
     planned: Option<Instant>,
     has_pools: bool,
 }
 
 pub(super) async fn run(store: Store, pools: Pools, leadership: Leadership, scan: Duration, stop: CancellationToken) {
-    let known = Mutex::new(vec![Known { planned: None, has_pools: false }; store.shards().into()]);
+    let known: Vec<_> = (0..store.shards()).map(|_| Mutex::new(Known::default())).collect();
     while_leading("pools", &store, &leadership, scan, &stop, |shard, term| {
-        let (store, pools, known) = (&store, &pools, &known);
+        let (store, pools, known) = (&store, &pools, &known[usize::from(shard.0)]);
         async move {
-            let at = |known: &Mutex<Vec<Known>>| {
-                known.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(shard.0)].clone()
-            };
             let now = Instant::now();
-            let Known { planned, mut has_pools } = at(known);
+            let Known { planned, mut has_pools } = *known.lock().unwrap_or_else(PoisonError::into_inner);
             if planned.is_none_or(|planned| now.duration_since(planned) >= PLAN_EVERY) {
                 has_pools = plan(store, pools, shard).await?;
-                known.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(shard.0)] =
-                    Known { planned: Some(now), has_pools };
+                *known.lock().unwrap_or_else(PoisonError::into_inner) = Known { planned: Some(now), has_pools };
             }
             if has_pools {
                 reap(store, pools, shard, term).await?;

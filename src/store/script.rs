@@ -12,6 +12,8 @@ const PRELUDE: &str = include_str!("../../lua/prelude.lua");
 const DISPATCH: &str = concat!(
     include_str!("../../lua/idempotency.lua"),
     "\n",
+    include_str!("../../lua/record.lua"),
+    "\n",
     include_str!("../../lua/dispatch/habit.lua"),
     "\n",
     include_str!("../../lua/dispatch/shared.lua"),
@@ -22,6 +24,8 @@ const DISPATCH: &str = concat!(
 );
 const POOL: &str = concat!(
     include_str!("../../lua/idempotency.lua"),
+    "\n",
+    include_str!("../../lua/record.lua"),
     "\n",
     include_str!("../../lua/pool/states.lua"),
     "\n",
@@ -36,8 +40,13 @@ const POOL: &str = concat!(
     include_str!("../../lua/runner/follow.lua")
 );
 const STATES: &str = include_str!("../../lua/pool/states.lua");
-const BREAKER: &str =
-    concat!(include_str!("../../lua/idempotency.lua"), "\n", include_str!("../../lua/breaker/shared.lua"));
+const BREAKER: &str = concat!(
+    include_str!("../../lua/idempotency.lua"),
+    "\n",
+    include_str!("../../lua/record.lua"),
+    "\n",
+    include_str!("../../lua/breaker/shared.lua")
+);
 const KEY: &str = include_str!("../../lua/key/shared.lua");
 
 /// One script, which is one atomic transition.

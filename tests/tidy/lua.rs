@@ -25,7 +25,7 @@ const UNBOUNDED: [&str; 9] = ["KEYS", "SCAN", "SMEMBERS", "SSCAN", "HSCAN", "ZSC
 
 /// Whether the file is prepended to scripts, and no script itself.
 pub(crate) fn is_shared(file: &File) -> bool {
-    ["/prelude.lua", "/idempotency.lua", "/habit.lua", "/shared.lua", "/rules.lua"]
+    ["/prelude.lua", "/idempotency.lua", "/record.lua", "/habit.lua", "/shared.lua", "/rules.lua"]
         .iter()
         .chain(&["/pool/states.lua", "/pool/save.lua", "/pool/demand.lua", "/reap/brake.lua", "/runner/follow.lua"])
         .any(|shared| file.path.ends_with(shared))

@@ -364,7 +364,7 @@ impl Scene {
             std::fs::read_to_string(path).expect("a script")
         };
         let body = lua(path);
-        let shared = [lua("idempotency.lua"), lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
+        let shared = [lua("idempotency.lua"), lua("record.lua"), lua("dispatch/habit.lua"), lua("dispatch/shared.lua")];
         let flags =
             body.lines().find_map(|line| line.strip_prefix("-- Flags: ")).map(|flags| format!(" flags={flags}"));
         let flags = flags.unwrap_or_default();
