@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
@@ -19,30 +18,27 @@ use crate::access::{Access, Limits, Strangers};
 use crate::alert::{self, AlertRules, Alerts};
 use crate::background::{self, BackgroundOptions};
 use crate::breaker::{Breakers, Rules};
-use crate::config::{Config, LiveKitCredentials, ProviderKind};
-use crate::dispatch::{Dispatches, RoomNotice, Settings, TokenMint, room_timeouts};
+use crate::config::{Config, ProviderKind};
+use crate::dispatch::{Dispatches, Settings, TokenMint};
 use crate::error_report::{self, ErrorReports, GroupBounds, Reporter};
-use crate::http::{
-    AppState, HttpSettings, LiveKitDoor, Policies, Readiness, Server, ServerOptions, Texts, WebhookRefusal, router,
-};
+use crate::http::{AppState, HttpSettings, Policies, Readiness, Server, ServerOptions, Texts, router};
 use crate::lifecycle::{Shutdown, StopOptions, Stopped};
 use crate::lock::Locks;
 use crate::name::Name;
 use crate::pool::{Numbers, PoolSettings, Pools};
-use crate::provider::Provider;
-use crate::provider::livekit::{LiveKit, WebhookError};
-use crate::provider::simulated::{Simulated, SimulatedOptions};
+use crate::provider::{POOL, Provider};
 use crate::store::{Hints, Store, StoreOptions};
 use crate::telemetry::{self, Metrics};
 
-/// How long a page's token lets it join.
-const JOIN_TOKEN_LIFETIME: Duration = Duration::from_mins(10);
+mod providers;
+
+pub use providers::provider;
+use providers::{by_pool, door, follow_simulation};
+
 /// How long `/v1` waits for a creation before it answers 202.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// Files that are kept free for connections to Redis and LiveKit, and whatever else the process opens.
 const FILES_OF_OUR_OWN: usize = 512;
-/// Notices of the simulation that may wait to be taken in.
-const NOTICES_MAX: usize = 10_000;
 
 /// A replica that runs.
 #[derive(Debug)]
@@ -52,23 +48,6 @@ pub struct Replica {
     background: TaskTracker,
     stop_background: CancellationToken,
     stop_options: StopOptions,
-}
-
-/// The provider that the settings ask for.
-pub fn provider(config: &Config) -> anyhow::Result<Provider> {
-    match config.dispatch.provider {
-        ProviderKind::Simulated => Ok(Provider::Simulated(Simulated::new(&SimulatedOptions::default()))),
-        ProviderKind::LiveKit => {
-            let credentials = config.livekit.credentials().context(
-                "LiveKit is not configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, \
-                 or GREENROOM_DISPATCH_PROVIDER=simulated to try greenroom without it",
-            )?;
-            let (timeout, least) = (config.livekit.call_timeout(), config.livekit.call_timeout_min());
-            let least = config.livekit.call_timeout_adapts.then_some(least);
-            let LiveKitCredentials { url, api_key, api_secret } = credentials;
-            Ok(Provider::LiveKit(LiveKit::adaptive(url, api_key, api_secret, timeout, least)?))
-        }
-    }
 }
 
 /// How the settings say that the store is reached.
@@ -95,15 +74,21 @@ impl Replica {
         let shutdown = Shutdown::new();
         let metrics = Arc::new(Metrics::new());
         let hints = Hints::default();
+        let believed = config.pool.runner_believed();
+        let pools =
+            Pools::new(store.clone(), hints.clone(), pool_settings(config), believed).until(shutdown.stopping());
+        let by_pool = by_pool(config, &pools, &provider);
+        let is_default = config.dispatch.provider == ProviderKind::Pool;
         let dispatches = Dispatches::new(
             store.clone(),
-            provider.clone(),
+            if is_default { Provider::Pool(by_pool.clone()) } else { provider.clone() },
             domain_settings(config),
             mint(config, &store).await?,
             hints.clone(),
             shutdown.tasks().clone(),
             Arc::clone(&metrics),
         );
+        dispatches.serve_by_pools(by_pool);
         let stop_background = CancellationToken::new();
         if let Provider::Simulated(simulated) = &provider {
             follow_simulation(simulated, &dispatches, &stop_background);
@@ -114,9 +99,6 @@ impl Replica {
             scan: config.leader.scan_interval(),
         };
         let stop_leading = shutdown.stopping();
-        let believed = config.pool.runner_believed();
-        let pools =
-            Pools::new(store.clone(), hints.clone(), pool_settings(config), believed).until(shutdown.stopping());
         let (background, leadership) = background::start(
             &store,
             (&dispatches, &pools),
@@ -165,7 +147,8 @@ impl Replica {
         // The setting counts from the signal on, the stop from the end of the drain.
         let (drain, grace) = (config.server.drain(), config.server.grace());
         let stop_options = StopOptions { drain, grace: grace.saturating_sub(drain) };
-        tracing::info!(line.kept = Empty, address = %server.address(), provider = provider.name(), "serving");
+        let served_by = if is_default { POOL } else { provider.name() };
+        tracing::info!(line.kept = Empty, address = %server.address(), provider = served_by, "serving");
         Ok(Self { server, shutdown, background, stop_background, stop_options })
     }
 
@@ -196,28 +179,6 @@ async fn mint(config: &Config, store: &Store) -> anyhow::Result<TokenMint> {
         Some(credentials) => TokenMint::new(credentials.api_secret.expose_secret()),
         None => TokenMint::new(&store.create_schema().await.context("Redis")?.store_id),
     })
-}
-
-/// The simulation's notices are what webhooks are otherwise.
-fn follow_simulation(simulated: &Simulated, dispatches: &Dispatches, stop: &CancellationToken) {
-    let (sender, mut notices) = mpsc::channel::<RoomNotice>(NOTICES_MAX);
-    simulated.subscribe(sender);
-    let (running, dispatches) = (simulated.clone(), dispatches.clone());
-    let follow = async move {
-        while let Some(notice) = notices.recv().await {
-            if let Err(error) = dispatches.notice(notice).await {
-                tracing::warn!(%error, "a notice of the simulation was lost; a look will tell");
-            }
-        }
-    };
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = running.run() => {}
-            () = follow => {}
-        }
-    });
 }
 
 fn group_bounds(config: &Config) -> GroupBounds {
@@ -269,28 +230,6 @@ fn readiness(store: &Store) -> Readiness {
                 .boxed()
             }),
         )
-}
-
-fn door(config: &Config, provider: &Provider) -> Option<LiveKitDoor> {
-    let Provider::LiveKit(livekit) = provider else { return None };
-    let (receiving, minting, reading) = (livekit.clone(), livekit.clone(), livekit.clone());
-    let dispatch = &config.dispatch;
-    let timeouts = room_timeouts(dispatch.ttl_bounds().map_or(dispatch.ttl_seconds, |(_, longest)| longest));
-    let door = LiveKitDoor::new(
-        livekit.url(),
-        move |authorization, body| {
-            receiving.receive(authorization, body).map_err(|error| match error {
-                WebhookError::NotUnderstood { .. } => WebhookRefusal::Unusable(error.to_string()),
-                WebhookError::NotGenuine { .. } => WebhookRefusal::BadSignature(error.to_string()),
-            })
-        },
-        move |request| {
-            minting
-                .join_token(request.room, request.identity, request.name, None, timeouts, JOIN_TOKEN_LIFETIME)
-                .map_err(|error| error.to_string())
-        },
-    );
-    Some(door.with_pages(move |token| reading.room_of_page(token)))
 }
 
 /// As many as the settings allow, and as the process may open files for.

@@ -79,5 +79,12 @@ fn wanted(body: &[u8]) -> Acquire {
         room: Name::room(text("room")).expect("a name"),
         agent: Name::strict(text("agent")).expect("a name"),
     };
-    Acquire { place, metadata: String::new(), ttl_seconds: None, patience: Duration::from_secs(10), once: None }
+    Acquire {
+        place,
+        metadata: String::new(),
+        ttl_seconds: None,
+        by_pool: false,
+        patience: Duration::from_secs(10),
+        once: None,
+    }
 }

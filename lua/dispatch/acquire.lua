@@ -37,8 +37,9 @@ local function create(reason)
     return { 'absent', now, people, flat or {} }
   end
   check_types(KEYS)
+  -- What an earlier one left behind is looked for where that was made.
   d = begin_anew(KEYS, d, now, {
-    id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = ARGV[6],
+    id = ARGV[2], ttl_seconds = ARGV[4], return_policy = ARGV[5], provider = d and d.provider or ARGV[6],
     age_seconds_max = tonumber(ARGV[12]), ttl_seconds_min = tonumber(ARGV[13]), ttl_seconds_max = tonumber(ARGV[14]),
   })
   d.reason = reason

@@ -72,7 +72,7 @@ const RULES: &[(&str, Rule)] = &[
     ("livekit.call_timeout_ms", Rule::Whole(100, 60_000)),
     ("livekit.call_timeout_adapts", Rule::Switch),
     ("livekit.call_timeout_ms_min", Rule::Whole(100, 60_000)),
-    ("dispatch.provider", Rule::Word(&["livekit", "simulated"])),
+    ("dispatch.provider", Rule::Word(&["livekit", "simulated", "pool"])),
     ("dispatch.default_agent", Rule::Name),
     ("dispatch.page_agents", Rule::Names),
     ("dispatch.ttl_seconds", TTL),

@@ -280,6 +280,8 @@ pub enum ProviderKind {
     LiveKit,
     /// A simulation within the process.
     Simulated,
+    /// Pools of warm workers; rooms and people are LiveKit's where it is configured.
+    Pool,
 }
 
 /// The three settings without which there is no LiveKit.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::service::{POLL_MAX, internal};
 use super::supervisor::Outcome;
 use super::{Acquire, Acquired, DispatchError, Dispatches, failure};
+use crate::provider::POOL;
 use crate::store::{Record, Store, Verdict};
 use crate::telemetry::AcquireOutcome;
 
@@ -66,7 +67,8 @@ impl Dispatches {
 
     async fn ask(&self, request: &Acquire) -> Result<(Verdict, Record), DispatchError> {
         let (place, once) = (&request.place, request.once.as_ref());
-        let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, self.provider.name());
+        let provider = if request.by_pool { POOL } else { self.own.provider.name() };
+        let mut rules = self.settings.acquire_rules(&place.agent, request.ttl_seconds, provider);
         // A request that is to be done once has its answer kept, by the script that decides all.
         if once.is_none()
             && let Some(record) = self.store.reuse(place, &rules).await?

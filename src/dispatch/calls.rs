@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 
 use super::service::Core;
-use super::{Place, Settings};
+use super::{Dispatch, Place, Settings};
 use crate::breaker::{Guard, Guarded, Rules};
 use crate::error_report::Classify as _;
+use crate::id::LeaseId;
 use crate::provider::{Look, Provider, ProviderDispatch, ProviderError, RoomTimeouts};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -29,6 +30,8 @@ impl ProviderBreakers {
         let names = match provider {
             Provider::LiveKit(_) => ["livekit.look", "livekit.rooms", "livekit.dispatch"],
             Provider::Simulated(_) => ["simulated.look", "simulated.rooms", "simulated.dispatch"],
+            Provider::Pool(_) => ["pool.look", "pool.rooms", "pool.dispatch"],
+            Provider::Names => ["names.look", "names.rooms", "names.dispatch"],
         };
         let guard =
             |name, rules| Guard::new(name, rules, settings.breaker_jitter_max, store.clone(), Arc::clone(metrics));
@@ -45,40 +48,70 @@ impl ProviderBreakers {
     }
 }
 
+/// A provider, and the breakers around its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    pub(super) provider: Provider,
+    pub(super) breakers: ProviderBreakers,
+}
+
 impl Core {
-    /// Who and what is in the room.
-    pub(super) async fn look(&self, place: &Place, with_dispatches: bool) -> Result<Look, ProviderError> {
-        self.guarded("look", &self.breakers.look, self.provider.look(&place.provider_room(), with_dispatches)).await
+    /// Who serves dispatches of the provider of that name: pools, or the service's own one.
+    fn served_by(&self, provider: &str) -> &Served {
+        self.pools.get().filter(|pools| pools.provider.name() == provider).unwrap_or(&self.own)
+    }
+
+    /// Who made what the provider calls so: the ids of pools are those of leases.
+    fn maker_of(&self, provider_id: &str) -> &Served {
+        let is_lease = provider_id.parse::<LeaseId>().is_ok();
+        self.pools.get().filter(|_| is_lease).unwrap_or(&self.own)
+    }
+
+    /// Who and what is in the dispatch's room.
+    pub(super) async fn look(&self, dispatch: &Dispatch, with_dispatches: bool) -> Result<Look, ProviderError> {
+        let (place, served) = (&dispatch.place, self.served_by(&dispatch.provider));
+        let (room, agent) = (place.provider_room(), place.agent.as_str());
+        // Also where the breaker keeps the look from being made.
+        served.provider.keep(&room, agent).await;
+        self.guarded("look", &served.breakers.look, served.provider.look(&room, agent, with_dispatches)).await
+    }
+
+    /// Who and what is in a room of the service's own provider.
+    pub(super) async fn look_into(&self, place: &Place) -> Result<Look, ProviderError> {
+        let room = place.provider_room();
+        let look = self.own.provider.look(&room, place.agent.as_str(), true);
+        self.guarded("look", &self.own.breakers.look, look).await
     }
 
     /// The names of all rooms.
     pub(super) async fn rooms(&self) -> Result<Vec<String>, ProviderError> {
-        self.guarded("rooms", &self.breakers.look, self.provider.rooms()).await
+        self.guarded("rooms", &self.own.breakers.look, self.own.provider.rooms()).await
     }
 
-    /// Makes the room unless it exists.
-    pub(super) async fn ensure_room(&self, place: &Place, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
+    /// Makes the dispatch's room unless it exists.
+    pub(super) async fn ensure_room(&self, dispatch: &Dispatch, timeouts: RoomTimeouts) -> Result<(), ProviderError> {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.guarded("ensure_room", &self.breakers.rooms, self.provider.ensure_room(&place.provider_room(), timeouts))
-            .await
+        let (room, served) = (dispatch.place.provider_room(), self.served_by(&dispatch.provider));
+        self.guarded("ensure_room", &served.breakers.rooms, served.provider.ensure_room(&room, timeouts)).await
     }
 
     /// Dispatches the place's agent.
     pub(super) async fn create(
         &self,
-        place: &Place,
+        dispatch: &Dispatch,
         metadata: &str,
         attributes: HashMap<String, String>,
     ) -> Result<ProviderDispatch, ProviderError> {
+        let place = &dispatch.place;
         if self.settings.observe_only {
             tracing::info!(line.sampled = Empty, room = %place.room.encoded(), agent = %place.agent, "only observing: an agent would be dispatched now");
             return Err(ProviderError::ObserveOnly);
         }
-        let room = place.provider_room();
-        let create = self.provider.create(&room, place.agent.as_str(), metadata, attributes);
-        self.guarded("create", &self.breakers.dispatch, create).await
+        let (room, served) = (place.provider_room(), self.served_by(&dispatch.provider));
+        let create = served.provider.create(&room, place.agent.as_str(), metadata, attributes);
+        self.guarded("create", &served.breakers.dispatch, create).await
     }
 
     /// Deletes a dispatch of the provider.
@@ -86,16 +119,17 @@ impl Core {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.guarded("delete", &self.breakers.dispatch, self.provider.delete(&place.provider_room(), provider_id)).await
+        let (room, served) = (place.provider_room(), self.maker_of(provider_id));
+        self.guarded("delete", &served.breakers.dispatch, served.provider.delete(&room, provider_id)).await
     }
 
-    /// Shows an agent's participant out of the room.
-    pub(super) async fn remove_agent(&self, place: &Place, identity: &str) -> Result<(), ProviderError> {
+    /// Shows an agent's participant out of the dispatch's room.
+    pub(super) async fn remove_agent(&self, dispatch: &Dispatch, identity: &str) -> Result<(), ProviderError> {
         if self.settings.observe_only {
             return Ok(());
         }
-        self.guarded("remove_agent", &self.breakers.rooms, self.provider.remove_agent(&place.provider_room(), identity))
-            .await
+        let (room, served) = (dispatch.place.provider_room(), self.served_by(&dispatch.provider));
+        self.guarded("remove_agent", &served.breakers.rooms, served.provider.remove_agent(&room, identity)).await
     }
 
     async fn guarded<T>(

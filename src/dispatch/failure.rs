@@ -21,6 +21,7 @@ pub(super) fn describe(error: &ProviderError) -> (String, String) {
         ProviderError::Unavailable { detail } => ("unavailable".to_owned(), detail.clone()),
         ProviderError::RateLimited { .. } => ("rate_limited".to_owned(), String::new()),
         ProviderError::Garbage { detail } => ("garbage".to_owned(), detail.clone()),
+        ProviderError::Exhausted => ("exhausted".to_owned(), String::new()),
         ProviderError::ObserveOnly => ("observe_only".to_owned(), String::new()),
         ProviderError::BreakerOpen { breaker, retry_after } => {
             ("breaker_open".to_owned(), format!("{} {breaker}", retry_after.as_millis()))
@@ -56,6 +57,7 @@ pub(super) fn held(record: &Record) -> DispatchError {
     let source = match code.as_str() {
         "timeout" => ProviderError::Timeout,
         "rate_limited" => ProviderError::RateLimited { retry_after: None },
+        "exhausted" => ProviderError::Exhausted,
         "observe_only" => ProviderError::ObserveOnly,
         "garbage" => ProviderError::Garbage { detail },
         "breaker_open" => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Place;
+use super::Dispatch;
 use super::service::Core;
 use super::supervisor::Failure;
 use crate::provider::{Look, ProviderDispatch, ProviderError};
@@ -20,14 +20,14 @@ impl Core {
     /// before another is made. Who does not leave by itself is shown out.
     pub(super) async fn wait_until_gone(
         &self,
-        place: &Place,
+        dispatch: &Dispatch,
         first: &Look,
         lost: &CancellationToken,
     ) -> Result<(), Failure> {
         if self.settings.observe_only {
             return Ok(());
         }
-        let agent = place.agent.as_str();
+        let agent = dispatch.place.agent.as_str();
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
         let mut look = None;
@@ -53,12 +53,12 @@ impl Core {
             }
             if began.elapsed() > LEAVE_GRACE {
                 for identity in lingering {
-                    self.remove_agent(place, identity).await?;
+                    self.remove_agent(dispatch, identity).await?;
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
-            look = Some(self.look(place, false).await?);
+            look = Some(self.look(dispatch, false).await?);
         }
     }
 }

@@ -141,7 +141,7 @@ impl Core {
         let (began, asked, metadata) = (Instant::now(), AtomicBool::new(false), String::new());
         let making = Making { core: self, record, lost: &lost, metadata, began, adopts_only: true, asked };
         let adopting = async {
-            let look = self.look(&record.dispatch.place, true).await?;
+            let look = self.look(&record.dispatch, true).await?;
             making.settle_those_there(&look).await
         };
         match self.under_claim(record, &lost, Box::pin(adopting)).await {
@@ -196,14 +196,14 @@ impl Core {
 impl Making<'_> {
     async fn try_once(&self) -> Result<Dispatch, TryError> {
         let Self { core, record, .. } = self;
-        let place = &record.dispatch.place;
+        let (dispatch, place) = (&record.dispatch, &record.dispatch.place);
         let timeouts = room_timeouts(record.ttl_seconds_max);
-        core.ensure_room(place, timeouts).await?;
-        let look = core.look(place, true).await?;
+        core.ensure_room(dispatch, timeouts).await?;
+        let look = core.look(dispatch, true).await?;
         if let Some(adopted) = self.settle_those_there(&look).await? {
             return Ok(adopted);
         }
-        core.wait_until_gone(place, &look, self.lost).await?;
+        core.wait_until_gone(dispatch, &look, self.lost).await?;
         let token = record.dispatch.token;
         // Whose claim is over must not make a second one; nor, above, show out the agent of the one who has it.
         core.store.renew(place, token, core.settings.claim).await?;
@@ -214,7 +214,7 @@ impl Making<'_> {
             (ATTRIBUTE_URL.to_owned(), core.settings.public_url.clone()),
         ]);
         self.asked.store(!core.settings.observe_only, Ordering::SeqCst);
-        let created = core.create(place, &self.metadata, attributes).await?;
+        let created = core.create(dispatch, &self.metadata, attributes).await?;
         let made = created.id.clone();
         self.commit(&created, Some(token), false).await.map_err(|error| match error {
             TryError::Lost { .. } => TryError::Lost { made: Some(made) },
@@ -227,7 +227,7 @@ impl Making<'_> {
     /// what may have come of it. The live dispatch of the place is left alone.
     async fn remove_own(&self) {
         let place = &self.record.dispatch.place;
-        let Ok(look) = self.core.look(place, true).await else { return };
+        let Ok(look) = self.core.look(&self.record.dispatch, true).await else { return };
         let token = Some(self.record.dispatch.token);
         for found in look.dispatches.iter().flatten() {
             if self.is_own(found) && self.agent_token(found) == token {

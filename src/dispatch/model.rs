@@ -129,6 +129,8 @@ pub struct Acquire {
     pub metadata: String,
     /// How long the dispatch outlives the last person; the settings' default where none.
     pub ttl_seconds: Option<u32>,
+    /// Whether a worker of the agent's pool is to serve it; else the service's own provider is asked.
+    pub by_pool: bool,
     /// How long the caller can wait for a creation that is under way.
     pub patience: Duration,
     /// Where it is to be done once, however often it is sent.

@@ -71,7 +71,7 @@ impl Core {
         // A look is at a room; which agent stands in the place says nothing yet.
         let in_room = Place { tenant, room, agent: Name::default_tenant() };
         let look = self
-            .look(&in_room, true)
+            .look_into(&in_room)
             .await
             .map_err(|source| DispatchError::Provider { source, retry_after: self.settings.failure_hold })?;
         let mut found = 0;
@@ -109,7 +109,7 @@ impl Core {
     }
 
     async fn find_again(&self, place: &Place, dispatch: &ProviderDispatch) -> Result<bool, DispatchError> {
-        let mut rules = self.settings.acquire_rules(&place.agent, None, self.provider.name());
+        let mut rules = self.settings.acquire_rules(&place.agent, None, self.own.provider.name());
         // Its agent reports under the id that it was given.
         let own_shard = shard_of_room(&place.tenant, &place.room, self.store.shards());
         rules.id = self.own_id(dispatch).filter(|id| id.shard() == own_shard);

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::asking::Turn;
-use super::calls::ProviderBreakers;
+use super::calls::{ProviderBreakers, Served};
 use super::settings::Settings;
 use super::token::TokenMint;
 use super::waiting::Waiting;
@@ -24,7 +24,7 @@ use crate::error_report::{Class, Reporter};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::policy::RetryBudget;
-use crate::provider::{Provider, ProviderError};
+use crate::provider::{PoolProvider, Provider, ProviderError};
 use crate::store::{Due, Hints, Refusal, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -42,10 +42,12 @@ pub struct Dispatches {
 /// What making, supervising and answering share.
 pub struct Core {
     pub(super) store: Store,
-    pub(super) provider: Provider,
+    /// Who serves dispatches, unless a pool is to.
+    pub(super) own: Served,
+    /// Pools, where there are any.
+    pub(super) pools: OnceLock<Served>,
     pub(super) settings: Settings,
     pub(super) mint: TokenMint,
-    pub(super) breakers: ProviderBreakers,
     pub(super) hints: Hints,
     pub(super) admission: Admission,
     pub(super) retry_budget: RetryBudget,
@@ -67,7 +69,7 @@ enum Sought {
 
 impl std::fmt::Debug for Dispatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dispatches").field("provider", &self.core.provider.name()).finish_non_exhaustive()
+        f.debug_struct("Dispatches").field("provider", &self.core.own.provider.name()).finish_non_exhaustive()
     }
 }
 
@@ -105,13 +107,14 @@ impl Dispatches {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (admission, retry_budget, waiting) = Default::default();
-        let (breakers, reporter) = (ProviderBreakers::new(&provider, &settings, &store, &metrics), OnceLock::new());
+        let breakers = ProviderBreakers::new(&provider, &settings, &store, &metrics);
+        let (own, pools, reporter) = (Served { provider, breakers }, OnceLock::new(), OnceLock::new());
         let core = Core {
             store,
-            provider,
+            own,
+            pools,
             settings,
             mint,
-            breakers,
             hints,
             admission,
             retry_budget,
@@ -121,6 +124,13 @@ impl Dispatches {
             work,
         };
         Self { core: Arc::new(core) }
+    }
+
+    /// Lets a request ask for a worker of a pool in place of the service's own provider; said again, it changes nothing.
+    pub fn serve_by_pools(&self, pools: PoolProvider) {
+        let provider = Provider::Pool(pools);
+        let breakers = ProviderBreakers::new(&provider, &self.settings, &self.store, &self.metrics);
+        let _ = self.pools.set(Served { provider, breakers });
     }
 
     /// Tells failures there from now on; said again, it changes nothing.
@@ -275,7 +285,8 @@ impl Dispatches {
 
     /// The breakers around the calls of the provider.
     pub fn breakers(&self) -> Vec<Guard> {
-        self.breakers.all()
+        let pools = self.pools.get().filter(|pools| pools.provider.name() != self.own.provider.name());
+        self.own.breakers.all().into_iter().chain(pools.into_iter().flat_map(|pools| pools.breakers.all())).collect()
     }
 
     /// The settings.

@@ -53,7 +53,7 @@ impl Core {
         let dispatch = &record.dispatch;
         // An agent that was never seen may have a job that is not in the room yet: ask for it, too.
         let (lost, began) = (CancellationToken::new(), tokio::time::Instant::now());
-        let look = match self.under_claim(record, &lost, Box::pin(self.look(&dispatch.place, true))).await {
+        let look = match self.under_claim(record, &lost, Box::pin(self.look(dispatch, true))).await {
             Ok(look) => look,
             Err(error) => return self.give_up(record, error, false).await.map(Outcome::Well),
         };
@@ -79,7 +79,7 @@ impl Core {
         match judgement {
             Judgement::Well => {
                 if let Some(ours) = ours.filter(|_| !self.settings.observe_only) {
-                    self.show_out_strangers(&record.dispatch.place, ours, &look).await;
+                    self.show_out_strangers(&record.dispatch, ours, &look).await;
                 }
                 Ok(Outcome::Well(record.dispatch))
             }
@@ -95,7 +95,8 @@ impl Core {
     /// Removes what serves the place beside ours: a dispatch that came to pass after its maker was lost,
     /// and an agent that joined although its dispatch was deleted (LiveKit lets it, where the job was not
     /// listed yet). What fails here is met again at the next look.
-    async fn show_out_strangers(&self, place: &Place, ours: &ProviderDispatch, look: &Look) {
+    async fn show_out_strangers(&self, dispatch: &Dispatch, ours: &ProviderDispatch, look: &Look) {
+        let place = &dispatch.place;
         let same_agent = look.dispatches.iter().flatten().filter(|found| found.agent == ours.agent);
         for other in same_agent.filter(|found| found.id != ours.id) {
             let removed = self.remove(place, &other.id).await;
@@ -104,7 +105,7 @@ impl Core {
         let named = look.agents.iter().filter(|agent| agent.name.as_deref() == Some(&ours.agent));
         // Where ours is not known by its identity yet, it may be any of them.
         for other in named.filter(|agent| is_accepted(ours) && !ours.job_identities.contains(&agent.identity)) {
-            let removed = self.remove_agent(place, &other.identity).await;
+            let removed = self.remove_agent(dispatch, &other.identity).await;
             tracing::warn!(line.kept = Empty, room = %place.room.encoded(), removed = removed.is_ok(), "a second agent was in the room");
         }
     }
@@ -138,12 +139,12 @@ impl Core {
     }
 
     async fn delete_all(&self, record: &Record, lost: &CancellationToken) -> Result<(), Failure> {
-        let place = &record.dispatch.place;
-        let look = self.look(place, true).await?;
+        let (dispatch, place) = (&record.dispatch, &record.dispatch.place);
+        let look = self.look(dispatch, true).await?;
         for found in look.dispatches.iter().flatten().filter(|found| found.agent == place.agent.as_str()) {
             self.remove(place, &found.id).await?;
         }
-        self.wait_until_gone(place, &look, lost).await
+        self.wait_until_gone(dispatch, &look, lost).await
     }
 
     /// Marks a dispatch of the provider dead, then deletes it there; leaves the live one alone.

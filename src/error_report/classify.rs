@@ -34,7 +34,7 @@ impl Classify for ProviderError {
         match self {
             Self::Timeout => Category::Timeout.class().with(Severity::High),
             Self::Unavailable { .. } | Self::Garbage { .. } | Self::BreakerOpen { .. } => Category::Dependency.class(),
-            Self::RateLimited { .. } => Category::RateLimit.class(),
+            Self::RateLimited { .. } | Self::Exhausted => Category::RateLimit.class(),
             // What was asked for, and is as it should be.
             Self::ObserveOnly => Category::Permission.class().with(Severity::Low),
             Self::Rejected { code, .. } => of_twirp(code).class().with(Severity::High).again(false),

@@ -22,7 +22,8 @@ use crate::breaker::BreakerError;
 use crate::dispatch::DispatchError;
 use crate::error_report::ReportError;
 use crate::lock::LockError;
-use crate::provider::ProviderError;
+use crate::pool::PoolError;
+use crate::provider::{NO_POOL, ProviderError};
 
 /// How long a caller waits before it repeats what the store or a deadline refused.
 const RETRY_SOON: Duration = Duration::from_secs(1);
@@ -194,6 +195,12 @@ impl From<DispatchError> for Problem {
             } => {
                 let detail = format!("the provider has failed too often: the breaker {breaker} is open");
                 Self::new(Code::ProviderUnavailable, detail).retry_after(left.max(retry_after))
+            }
+            DispatchError::Provider { source: ProviderError::Exhausted, retry_after } => {
+                Self::new(Code::NoReadyWorker, "no worker of the pool was ready in time").retry_after(retry_after)
+            }
+            DispatchError::Provider { source: ProviderError::Rejected { code, .. }, .. } if code == NO_POOL => {
+                PoolError::NotFound.into()
             }
             DispatchError::Provider { source, retry_after } if source.is_retryable() => {
                 Self::new(Code::ProviderUnavailable, source.to_string())

@@ -136,6 +136,7 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
         route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),
         route("/v1/pools/{pool}/workers", Key(POOLS), Prompt, Problem, routes!(workers::list::list)),
+        route("/api/v1/trigger", Key(DISPATCH), Waits, Kept, routes!(pools::trigger::trigger)),
         route("/v1/leases/{id}", Key(LEASES), Prompt, Problem, routes!(leases::get::get)),
         route("/v1/leases/{id}/renew", Key(LEASES), Prompt, Problem, routes!(leases::renew::renew)),
         route("/v1/leases/{id}/release", Key(LEASES), Prompt, Problem, routes!(leases::release::release)),

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, Synced, Wish, Worker,
+    Assignment, Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, Synced, Wish,
+    Worker,
 };
 use crate::cursor::{self, Walk};
 use crate::id::{LeaseId, WorkerId};
@@ -195,6 +196,26 @@ impl Pools {
     pub async fn lease_of(&self, tenant: &Name, id: LeaseId) -> Result<Lease, PoolError> {
         let lease = self.store.lease(id).await?;
         lease.filter(|lease| lease.pool.tenant == *tenant).ok_or(PoolError::NoSuchLease)
+    }
+
+    /// The lease that a named session holds, and what its worker was told, as far as that is known. It lasts at least
+    /// for `lasts` from now on.
+    pub async fn held_by(
+        &self,
+        pool: &PoolName,
+        session: &Name,
+        lasts: Option<Duration>,
+    ) -> Result<Option<(Lease, Option<Assignment>)>, PoolError> {
+        Ok(self.store.lease_of_session(pool, session, lasts).await?)
+    }
+
+    /// Ends a lease, whoever holds it. One that is not there counts as ended.
+    pub async fn end_lease(&self, tenant: &Name, id: LeaseId) -> Result<(), PoolError> {
+        match self.lease_of(tenant, id).await {
+            Ok(lease) => Ok(self.store.release_lease(tenant, (id, lease.token), None).await.map(drop)?),
+            Err(PoolError::NoSuchLease) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// One worker; also one that is gone, for an hour.

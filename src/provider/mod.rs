@@ -1,4 +1,4 @@
-//! Who serves a dispatch: a real LiveKit server, or a simulation of one.
+//! Who serves a dispatch: a real LiveKit server, a simulation of one, or a pool of warm workers.
 //!
 //! A provider is asked small questions and told small things; it decides nothing. What an
 //! answer means for a dispatch is decided by the scripts under `lua/dispatch/`.
@@ -8,7 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 pub mod livekit;
+mod pool;
 pub mod simulated;
+
+pub use pool::{NO_POOL, PoolProvider, PoolProviderOptions};
 
 /// Attribute of a provider's dispatch that holds our dispatch id.
 pub const ATTRIBUTE_ID: &str = "greenroom.dispatch_id";
@@ -17,6 +20,9 @@ pub const ATTRIBUTE_TOKEN: &str = "greenroom.token";
 /// Attribute that holds the address to which the agent reports.
 pub const ATTRIBUTE_URL: &str = "greenroom.url";
 
+/// The name of pools as provider.
+pub const POOL: &str = "pool";
+
 /// One of the providers that a replica can be configured with.
 #[derive(Debug, Clone)]
 pub enum Provider {
@@ -24,6 +30,10 @@ pub enum Provider {
     LiveKit(livekit::LiveKit),
     /// A simulation within the process, for `greenroom dev` and the benches.
     Simulated(simulated::Simulated),
+    /// Pools of warm workers, one for each agent.
+    Pool(PoolProvider),
+    /// Nobody: rooms are names, which are always there, and nobody is seen in them. For pools without LiveKit.
+    Names,
 }
 
 /// What a look into a room showed.
@@ -117,6 +127,9 @@ pub enum ProviderError {
         /// For a developer; holds no token.
         detail: String,
     },
+    /// Nobody was free in time: all are at work. It shows nothing of its health.
+    #[error("no worker was free in time")]
+    Exhausted,
     /// greenroom only observes: the change was not asked for.
     #[error("greenroom only observes, and changes nothing at the provider")]
     ObserveOnly,
@@ -146,6 +159,7 @@ impl ProviderError {
             Self::Unavailable { .. } => "unavailable",
             Self::RateLimited { .. } => "rate_limited",
             Self::Garbage { .. } => "garbage",
+            Self::Exhausted => "exhausted",
             Self::ObserveOnly => "observe_only",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Rejected { .. } => "rejected",
@@ -153,9 +167,9 @@ impl ProviderError {
     }
 
     /// Whether the same call may succeed later, so that it is worth another try. Not where a breaker is open: that
-    /// was no try.
+    /// was no try; nor where nobody was free: it waited already.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Rejected { .. } | Self::ObserveOnly | Self::BreakerOpen { .. })
+        !matches!(self, Self::Rejected { .. } | Self::ObserveOnly | Self::BreakerOpen { .. } | Self::Exhausted)
     }
 
     /// Whether it shows that the provider is not well. A refusal does not: it was answered.
@@ -171,6 +185,8 @@ impl Provider {
         match self {
             Self::LiveKit(_) => "livekit",
             Self::Simulated(_) => "simulated",
+            Self::Pool(_) => POOL,
+            Self::Names => "names",
         }
     }
 
@@ -179,15 +195,27 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.ensure_room(room, timeouts)).await,
             Self::Simulated(provider) => provider.ensure_room(room, timeouts).await,
+            Self::Pool(provider) => Box::pin(provider.rooms().ensure_room(room, timeouts)).await,
+            Self::Names => Ok(()),
         }
     }
 
-    /// Who is in the room, and (where `with_dispatches`) which dispatches it has. A missing room
-    /// is an answer, not an error, and is told at once.
-    pub async fn look(&self, room: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
+    /// Keeps what a dispatch of the agent in the room holds, where it would lapse by itself. It needs no answer: the next
+    /// look shows what there is.
+    pub async fn keep(&self, room: &str, agent: &str) {
+        if let Self::Pool(provider) = self {
+            provider.keep(room, agent).await;
+        }
+    }
+
+    /// Who is in the room, and (where `with_dispatches`) which dispatches it has: a pool tells of those of the agent
+    /// alone. A missing room is an answer, not an error, and is told at once.
+    pub async fn look(&self, room: &str, agent: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.look(room, with_dispatches)).await,
             Self::Simulated(provider) => provider.look(room, with_dispatches).await,
+            Self::Pool(provider) => Box::pin(provider.look(room, agent, with_dispatches)).await,
+            Self::Names => Ok(Look { room_exists: true, ..Look::default() }),
         }
     }
 
@@ -196,6 +224,8 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.rooms()).await,
             Self::Simulated(provider) => provider.rooms().await,
+            Self::Pool(provider) => Box::pin(provider.rooms().rooms()).await,
+            Self::Names => Ok(Vec::new()),
         }
     }
 
@@ -210,6 +240,8 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.create(room, agent, metadata, attributes)).await,
             Self::Simulated(provider) => provider.create(room, agent, metadata, attributes).await,
+            Self::Pool(provider) => Box::pin(provider.create(room, agent, metadata, attributes)).await,
+            Self::Names => Err(ProviderError::ObserveOnly),
         }
     }
 
@@ -218,6 +250,8 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.delete(room, provider_id)).await,
             Self::Simulated(provider) => provider.delete(room, provider_id).await,
+            Self::Pool(provider) => Box::pin(provider.delete(room, provider_id)).await,
+            Self::Names => Ok(()),
         }
     }
 
@@ -226,6 +260,8 @@ impl Provider {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.remove_agent(room, identity)).await,
             Self::Simulated(provider) => provider.remove_agent(room, identity).await,
+            // A worker leaves the room when it is reset, or stopped.
+            Self::Pool(_) | Self::Names => Ok(()),
         }
     }
 }

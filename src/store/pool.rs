@@ -11,7 +11,9 @@ use super::{Store, StoreError, script};
 use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
-use crate::pool::{Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Wish, WorkerState};
+use crate::pool::{
+    Assignment, Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Wish, WorkerState,
+};
 
 /// What became of a wish.
 #[derive(Debug, Clone)]
@@ -182,6 +184,25 @@ impl Store {
         let (now_ms, fields): (u64, Fields) =
             self.call(&script::LEASE_GET, &[&Shard(id.shard()).lease(id)], &[now.as_bytes()]).await?;
         if fields.is_empty() { Ok(None) } else { parse_lease(now_ms, &fields).map(Some) }
+    }
+
+    /// The lease that a named session holds, and what its worker was told, as far as that is known; with `lasts`, it
+    /// lasts at least so long from now on.
+    pub async fn lease_of_session(
+        &self,
+        pool: &PoolName,
+        session: &Name,
+        lasts: Option<Duration>,
+    ) -> Result<Option<(Lease, Option<Assignment>)>, StoreError> {
+        let shard = self.shard_of(pool);
+        let lasts = lasts.map(|lasts| lasts.as_millis().to_string()).unwrap_or_default();
+        let keys = [shard.session(pool, session), shard.due_lease()];
+        let (now_ms, fields, told): (u64, Fields, Option<String>) =
+            self.call_pool(&script::LEASE_OF_SESSION, shard, &keys, &[lasts], None, &[]).await?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((parse_lease(now_ms, &fields)?, told.map(Assignment::from_text))))
     }
 
     /// The name under which hints for the lease arrive.

@@ -161,6 +161,7 @@ scripts! {
     LEASE_RENEW = ONCE, "lease/renew.lua";
     LEASE_RELEASE = POOL, "lease/release.lua";
     LEASE_GET = "", "lease/get.lua";
+    LEASE_OF_SESSION = "", "lease/of_session.lua";
     WORKER_MARK = POOL, "worker/mark.lua";
     WORKER_GET = "", "worker/get.lua";
     WORKER_PAGE = "", "worker/page.lua";

@@ -19,7 +19,7 @@ const KEY: &str = "a-key-of-a-test";
 const POOL: &str = "echo";
 
 /// Redis, replicas behind a balancer, and runners.
-struct Yard {
+pub(crate) struct Yard {
     redis: TestRedis,
     dir: tempfile::TempDir,
     replicas: Vec<Replica>,
@@ -30,9 +30,14 @@ struct Yard {
 
 impl Yard {
     async fn start(replicas: usize, pool: Value) -> Self {
+        Self::start_with(replicas, [], pool).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn start_with<const N: usize>(replicas: usize, more: [(&str, &str); N], pool: Value) -> Self {
         let redis = TestRedis::start().await;
         let dir = tempfile::tempdir().expect("a directory");
-        let settings = settings([
+        let mut own = settings([
             ("REDIS_URL", &redis.url()),
             ("GREENROOM_API_KEY", KEY),
             ("GREENROOM_DISPATCH_PROVIDER", "simulated"),
@@ -41,6 +46,8 @@ impl Yard {
             ("GREENROOM_POOL_RUNNER_BELIEVED_MS", "3000"),
             ("GREENROOM_LOG_FORMAT", "text"),
         ]);
+        own.extend(settings(more));
+        let settings = own;
         let starting = (0..replicas).map(|_| Replica::start(own_address(), &settings, dir.path()));
         let replicas = futures_util::future::join_all(starting).await;
         let addresses: Vec<_> = replicas.iter().map(|replica| replica.address).collect();
@@ -51,11 +58,24 @@ impl Yard {
         yard
     }
 
-    fn add_runner(&mut self, command: &[String], capacity: u32) {
+    pub(crate) fn add_runner(&mut self, command: &[String], capacity: u32) {
         let name = format!("{}-{}", name(self.dir.path()), self.runners.len());
         let (server, capacity) = (self.balancer.url(""), capacity.to_string());
         let more = ["--capacity", &capacity];
         self.runners.push(start_runner((&server, KEY), (POOL, &name), self.dir.path(), command, &more));
+    }
+
+    /// Posts, and returns status and answer.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.client.post(self.balancer.url(path)).bearer_auth(KEY).json(&body);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+
+    /// Deletes, and returns the status.
+    pub(crate) async fn delete(&self, path: &str) -> u16 {
+        let request = self.client.request(reqwest::Method::DELETE, self.balancer.url(path)).bearer_auth(KEY);
+        request.send().await.expect("an answer").status().as_u16()
     }
 
     async fn put(&self, path: &str, body: Value) -> u16 {
@@ -63,17 +83,17 @@ impl Yard {
         request.json(&body).send().await.expect("an answer").status().as_u16()
     }
 
-    async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         self.client.get(self.balancer.url(path)).bearer_auth(KEY).send().await.ok()?.json().await.ok()
     }
 
-    async fn status(&self) -> Option<Value> {
+    pub(crate) async fn status(&self) -> Option<Value> {
         let pool = self.get(&format!("/v1/pools/{POOL}")).await?;
         pool.get("status").cloned()
     }
 
     /// Waits until the pool is at rest with that many ready workers, and nothing else.
-    async fn until_ready(&self, count: u64) -> Value {
+    pub(crate) async fn until_ready(&self, count: u64) -> Value {
         eventually(&format!("{count} workers are ready and nothing else is"), async || {
             let status = self.status().await?;
             let all: u64 = status["workers"].as_object()?.values().filter_map(Value::as_u64).sum();

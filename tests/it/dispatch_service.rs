@@ -51,6 +51,7 @@ fn ask(room: &str) -> Acquire {
         place: place(room),
         metadata: String::new(),
         ttl_seconds: None,
+        by_pool: false,
         patience: Duration::from_secs(10),
         once: None,
     }
@@ -102,7 +103,7 @@ async fn a_room_that_nobody_enters_is_cleaned_up() {
         replica.dispatches.get(&tenant, Which::Id(dispatch.id)).await.is_err().then_some(())
     })
     .await;
-    let look = Provider::Simulated(simulated).look("lobby", true).await.expect("a look");
+    let look = Provider::Simulated(simulated).look("lobby", "concierge", true).await.expect("a look");
     assert_eq!(look.dispatches.unwrap_or_default(), vec![]);
     // What is left is remembered for an hour at most, or is the house's own.
     let keys: Vec<String> = redis.run(&["KEYS", "gr:*"]).await;

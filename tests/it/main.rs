@@ -4,6 +4,7 @@
 mod alerts;
 mod binary_alerts;
 mod binary_breakers;
+mod binary_by_pool;
 mod binary_canary;
 mod binary_commands;
 mod binary_connections;

@@ -96,14 +96,14 @@ async fn a_dispatch_is_made_listed_and_deleted() {
     assert_eq!((made.agent.as_str(), &made.attributes), (AGENT, &attributes()));
     assert!((made.created_at_seconds - seconds_since_1970()).abs() < 60, "{made:?}");
 
-    let look = provider.look(&room, true).await.expect("a look");
+    let look = provider.look(&room, AGENT, true).await.expect("a look");
     assert!(look.room_exists && look.people.is_empty() && look.agents.is_empty(), "{look:?}");
     assert_eq!(look.dispatches, Some(vec![made.clone()]));
-    assert_eq!(provider.look(&room, false).await.expect("a look").dispatches, None);
+    assert_eq!(provider.look(&room, AGENT, false).await.expect("a look").dispatches, None);
 
     for _ in 0..2 {
         assert_eq!(provider.delete(&room, &made.id).await, Ok(()));
-        assert_eq!(provider.look(&room, true).await.expect("a look").dispatches, Some(vec![]));
+        assert_eq!(provider.look(&room, AGENT, true).await.expect("a look").dispatches, Some(vec![]));
     }
 }
 
@@ -115,7 +115,7 @@ async fn the_provider_does_not_deduplicate() {
     let first = provider.create(&room, AGENT, "", HashMap::new()).await.expect("a dispatch, and its room");
     let second = provider.create(&room, AGENT, "", HashMap::new()).await.expect("a dispatch");
     assert_ne!(first.id, second.id);
-    assert_eq!(provider.look(&room, true).await.expect("a look").dispatches.expect("dispatches").len(), 2);
+    assert_eq!(provider.look(&room, AGENT, true).await.expect("a look").dispatches.expect("dispatches").len(), 2);
     for made in [first, second] {
         assert_eq!(provider.delete(&room, &made.id).await, Ok(()));
     }
@@ -127,8 +127,8 @@ async fn a_missing_room_is_told_at_once() {
     let provider = server.provider();
     let room = room("missing");
     let start = Instant::now();
-    assert_eq!(provider.look(&room, true).await, Ok(Look::default()));
-    assert_eq!(provider.look(&room, false).await, Ok(Look::default()));
+    assert_eq!(provider.look(&room, AGENT, true).await, Ok(Look::default()));
+    assert_eq!(provider.look(&room, AGENT, false).await, Ok(Look::default()));
     assert_eq!(provider.delete(&room, "AD_nothing").await, Ok(()));
     assert_eq!(provider.remove_agent(&room, "nobody").await, Ok(()));
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -153,7 +153,7 @@ async fn wrong_credentials_are_rejected_and_no_token_is_told() {
         let provider = Provider::LiveKit(livekit);
         let errors = [
             error,
-            provider.look("r1", true).await.expect_err("a refusal"),
+            provider.look("r1", AGENT, true).await.expect_err("a refusal"),
             provider.create("r1", AGENT, "", HashMap::new()).await.expect_err("a refusal"),
             provider.ensure_room("r1", TIMEOUTS).await.expect_err("a refusal"),
             provider.delete("r1", "AD_1").await.expect_err("a refusal"),
@@ -197,7 +197,7 @@ async fn odd_names_stay_as_they_are() {
     for odd in ["a b", "a/b?c#d", "{a}:*", "é\u{1f600}", "a\nb", "%41", "\"q\""] {
         let room = format!("{}{odd}", room("odd"));
         let made = provider.create(&room, odd, odd, HashMap::new()).await.expect(odd);
-        let look = provider.look(&room, true).await.expect(odd);
+        let look = provider.look(&room, AGENT, true).await.expect(odd);
         assert_eq!(look.dispatches, Some(vec![made.clone()]), "{odd:?}");
         assert_eq!(provider.delete(&room, &made.id).await, Ok(()));
     }
@@ -224,7 +224,7 @@ async fn people_and_agents_are_seen_and_an_agent_can_be_removed() {
     standin.person_joins("r1", "recorder", Kind::Egress);
     standin.wait_until(|view| view.agents_in("r1").iter().any(|agent| agent.active), PATIENCE).await.expect("an agent");
 
-    let look = provider.look("r1", true).await.expect("a look");
+    let look = provider.look("r1", AGENT, true).await.expect("a look");
     let mut people: Vec<_> = look.people.iter().map(|person| person.sid.clone()).collect();
     people.sort();
     let mut expected = [person, caller];
@@ -237,7 +237,7 @@ async fn people_and_agents_are_seen_and_an_agent_can_be_removed() {
 
     assert_eq!(provider.remove_agent("r1", &agent.identity).await, Ok(()));
     standin.wait_until(|view| view.agents_in("r1").is_empty(), PATIENCE).await.expect("no agent");
-    assert_eq!(provider.look("r1", false).await.expect("a look").agents, []);
+    assert_eq!(provider.look("r1", AGENT, false).await.expect("a look").agents, []);
 }
 
 type Check = fn(&ProviderError) -> bool;
@@ -273,7 +273,7 @@ async fn each_fault_has_its_error() {
         standin.faults().set(Method::ListRooms, fault.clone());
         let created = provider.create("r1", AGENT, "", HashMap::new()).await.expect_err("a fault");
         assert!(is_expected(&created), "{fault:?}: {created:?}");
-        let looked = provider.look("r1", true).await.expect_err("a fault");
+        let looked = provider.look("r1", AGENT, true).await.expect_err("a fault");
         assert!(is_expected(&looked), "{fault:?}: {looked:?}");
     }
 }
@@ -315,11 +315,11 @@ async fn webhooks_and_looks_name_the_same_people() {
     let sid = standin.person_joins("r1", "ann", Kind::Standard);
     let NoticeKind::PersonJoined(joined) = next().await else { panic!("someone joined") };
     assert_eq!(joined.sid, sid);
-    assert_eq!(provider.look("r1", false).await.expect("a look").people, std::slice::from_ref(&joined));
+    assert_eq!(provider.look("r1", AGENT, false).await.expect("a look").people, std::slice::from_ref(&joined));
     assert!(standin.person_leaves("r1", &sid));
     assert_eq!(next().await, NoticeKind::PersonLeft(joined));
     assert_eq!(next().await, NoticeKind::RoomFinished);
-    assert_eq!(provider.look("r1", true).await, Ok(Look::default()));
+    assert_eq!(provider.look("r1", AGENT, true).await, Ok(Look::default()));
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn a_room_that_closes_during_a_look_is_told_soon() {
     // The dispatches are asked for while the room is there, and looked up when it is not.
     standin.faults().set(Method::ListDispatch, Fault::slow(Duration::from_millis(2500)));
     let start = Instant::now();
-    assert_eq!(provider.look("r1", true).await, Ok(Look::default()));
+    assert_eq!(provider.look("r1", AGENT, true).await, Ok(Look::default()));
     assert!(start.elapsed() < Duration::from_millis(2400), "{:?}", start.elapsed());
     standin.faults().set(Method::DeleteDispatch, Fault::slow(Duration::from_millis(2500)));
     provider.ensure_room("r1", brief).await.expect("a room");

@@ -103,6 +103,14 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: what is said here is the session's."""
 
 
+@worker.on_assign
+def hear(session: Session) -> None:
+    """Keep what comes with the session, too."""
+    if session.metadata:
+        session.user_context["metadata"] = session.metadata
+        everything.append(session.metadata)
+
+
 @worker.on_start
 def serve() -> str:
     """Listen, and say where."""

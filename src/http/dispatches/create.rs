@@ -31,6 +31,16 @@ pub(in crate::http) struct Request {
     metadata: Metadata,
     /// How long the dispatch outlives the last person; without it the agent's own setting counts, else that of the service.
     ttl_seconds: Option<TtlSeconds>,
+    /// `pool`: a worker of the pool that bears the agent's name serves the room; left out, the service's own provider
+    /// does.
+    provider: Option<ProviderName>,
+}
+
+/// Who is to serve a dispatch, where it is not the service's own provider.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ProviderName {
+    Pool,
 }
 
 /// A dispatch that was asked for.
@@ -75,6 +85,7 @@ impl Request {
             place: Place { tenant: tenant.clone(), room: self.room.0, agent: self.agent.0 },
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
+            by_pool: matches!(self.provider, Some(ProviderName::Pool)),
             patience: settings.page_patience,
             once: None,
         }

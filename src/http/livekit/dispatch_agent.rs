@@ -111,6 +111,7 @@ impl Request {
             place: page::place(caller, settings, self.room_name, self.agent_name)?,
             metadata: page.into_json()?,
             ttl_seconds: None,
+            by_pool: false,
             patience: settings.creation_budget,
             once: None,
         })

@@ -5,6 +5,7 @@ pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
 mod settings;
+pub(super) mod trigger;
 mod view;
 
 use crate::access::Caller;

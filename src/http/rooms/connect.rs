@@ -111,6 +111,7 @@ impl Request {
             place: Place { tenant: tenant.clone(), room: self.room.0, agent },
             metadata: self.metadata.0,
             ttl_seconds: self.ttl_seconds.map(|ttl| ttl.0),
+            by_pool: false,
             patience: settings.page_patience,
             once: None,
         }

@@ -134,6 +134,11 @@ impl LiveKit {
         self.keys().for_join(room, identity, name, metadata, timeouts, lifetime)
     }
 
+    /// A token with which an agent joins the room as `identity`, and counts as an agent there.
+    pub fn agent_token(&self, room: &str, identity: &str, lifetime: Duration) -> Result<SecretString, TokenError> {
+        self.keys().for_agent(room, identity, lifetime)
+    }
+
     /// The room that a page's token lets it join, if the token was signed with our secret and counts now.
     pub fn room_of_page(&self, token: &str) -> Option<String> {
         self.keys().room_of_page(token)

@@ -112,7 +112,14 @@ impl Replica {
     pub(super) async fn ask(self, after: Duration, patience: Duration) -> bool {
         sleep(after).await;
         let from_step = self.book.step.load(Ordering::SeqCst);
-        let request = Acquire { place: place(), metadata: String::new(), ttl_seconds: None, patience, once: None };
+        let request = Acquire {
+            place: place(),
+            metadata: String::new(),
+            ttl_seconds: None,
+            by_pool: false,
+            patience,
+            once: None,
+        };
         match self.dispatches.acquire(request).await {
             Ok(Acquired::Created(found) | Acquired::Reused(found)) => {
                 let to_step = self.book.step.load(Ordering::SeqCst);
@@ -193,7 +200,7 @@ impl Replica {
 
 /// The room as it is, past every gate.
 pub(super) async fn look(world: &Simulated) -> Look {
-    Provider::Simulated(world.clone()).look(ROOM, true).await.expect("no fault without a gate")
+    Provider::Simulated(world.clone()).look(ROOM, place().agent.as_str(), true).await.expect("no fault without a gate")
 }
 
 /// Everybody of the schedule, at work. Who finishes is told by the handles, with the replica that each is of.

@@ -84,7 +84,7 @@ impl Replica {
 
     async fn look_once(&self) {
         let guard = &self.dispatches.breakers()[0];
-        let _ = guard.call(ProviderError::is_outage, self.provider.look(ROOM, false)).await;
+        let _ = guard.call(ProviderError::is_outage, self.provider.look(ROOM, "guide", false)).await;
     }
 
     /// Calls something that fails when the provider does; may be slow, and may never tell how it went.

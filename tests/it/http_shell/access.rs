@@ -34,6 +34,7 @@ const TAKES: &[&str] = &[
     "GET /v1/pools/{pool}/plan: pool,read",
     "POST /v1/pools/{pool}/leases: pool,worker",
     "GET /v1/pools/{pool}/workers: pool,read",
+    "POST /api/v1/trigger: dispatch",
     "GET /v1/leases/{id}: pool,read",
     "POST /v1/leases/{id}/renew: pool,worker",
     "POST /v1/leases/{id}/release: pool,worker",
@@ -152,6 +153,7 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         "/v1/errors" => Some(json!({"operation": "o", "message": "m"})),
         "/v1/alerts/{rule}/snooze" => Some(json!({"seconds": 1})),
         "/api/livekit/dispatch-agent" => Some(json!({"roomName": "lobby"})),
+        "/api/v1/trigger" => Some(json!({"client": "default", "agent": "guide", "room": "lobby"})),
         _ => None,
     };
     // A list takes its own filters only.

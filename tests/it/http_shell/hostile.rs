@@ -28,6 +28,8 @@ fn bodies() -> Vec<(String, Value, &'static str)> {
         ("/v1/locks/l/renew".into(), json!({"owner": "nobody", "token": 5, "ttl_seconds": 5}), "owner"),
         ("/v1/locks/l/release".into(), json!({"owner": "nobody", "token": 5}), "owner"),
         ("/api/livekit/dispatch-agent".into(), json!({"roomName": "r"}), "roomName"),
+        ("/api/v1/trigger".into(), json!({"client": "c", "agent": "a", "room": "r"}), "client"),
+        ("/api/v1/trigger".into(), json!({"client": "c", "agent": "a", "room": "r"}), "room"),
         ("/v1/breakers/crm/report".into(), json!({"outcome": "failure", "generation": 1, "permit": "p"}), "permit"),
         ("/v1/breakers/crm/report".into(), json!({"outcome": "failure", "generation": 1, "permit": "p"}), "outcome"),
         ("/v1/breakers/crm/force".into(), json!({"state": "open", "reason": "r"}), "reason"),

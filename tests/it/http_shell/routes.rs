@@ -20,6 +20,7 @@ fn guarded() -> Vec<(&'static str, String, bool)> {
         ("POST", "/v1/connect".into(), false),
         ("GET", "/v1/rooms/lobby/explain".into(), false),
         ("POST", "/api/livekit/dispatch-agent".into(), true),
+        ("POST", "/api/v1/trigger".into(), true),
         ("GET", "/api/livekit/agent-status?roomName=a".into(), true),
     ]
 }

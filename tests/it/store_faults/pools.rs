@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use greenroom::id::{LeaseId, WorkerId};
+use greenroom::name::Name;
 use greenroom::pool::{Lease, LeaseState, PoolSettings, WorkerState};
 use greenroom::store::StoreError;
 
@@ -24,6 +25,7 @@ enum Act {
     Confirm,
     ConfirmInLine,
     Renew,
+    Keep,
     Release,
     GiveUp,
     Cordon,
@@ -41,7 +43,7 @@ enum Act {
     ReapWorker,
 }
 
-const ACTS: [Act; 24] = [
+const ACTS: [Act; 25] = [
     Act::Define,
     Act::DefineAnew,
     Act::PlanStart,
@@ -51,6 +53,7 @@ const ACTS: [Act; 24] = [
     Act::Confirm,
     Act::ConfirmInLine,
     Act::Renew,
+    Act::Keep,
     Act::Release,
     Act::GiveUp,
     Act::Cordon,
@@ -169,7 +172,7 @@ impl Act {
                     pool.scene.pass(by(3));
                 }
             }
-            Self::Renew | Self::Release | Self::SyncReset | Self::SyncLost | Self::SyncAdopts => {
+            Self::Renew | Self::Keep | Self::Release | Self::SyncReset | Self::SyncLost | Self::SyncAdopts => {
                 let lease = pool.lease(runner, Some("anna")).await;
                 pool.scene.pass(by(1));
                 if self == Self::SyncReset {
@@ -234,6 +237,10 @@ impl Act {
             Self::AskForSpare | Self::AskForPlace => pool.ask_as(ready.id, &wish(Some("anna"))).await.map(told),
             Self::Confirm | Self::ConfirmInLine => store.confirm_lease(&pool.pool, id, None).await.map(told),
             Self::Renew => store.renew_lease(tenant, (id, token.unwrap_or_default()), None, None).await.map(told),
+            Self::Keep => {
+                let session = Name::room("anna").expect("a name");
+                store.lease_of_session(&pool.pool, &session, Some(Duration::from_mins(10))).await.map(told)
+            }
             Self::Release => store.release_lease(tenant, (id, token), None).await.map(told),
             Self::GiveUp => store.release_lease(tenant, (id, None), None).await.map(told),
             Self::Cordon => store.mark_worker(tenant, ready.worker, "cordon", None).await.map(told),

@@ -92,9 +92,12 @@ fn times_are_of_redis(record: &Record) -> Vec<Violation> {
 fn grace_is_kept(record: &Record) -> Vec<Violation> {
     let mut found = Vec::new();
     let (windows, events) = (record.history.windows.all(), record.history.events.all());
-    // Where the reason is an old one, the agent was found silent before.
+    // Where the reason is an old one, the agent was found silent before; a look that failed since says nothing of it.
     let mut reasons = HashMap::new();
     let is_new = |event: &&Event| {
+        if event.field("reason") == "provider_failed" {
+            return false;
+        }
         let place = (event.field("room").to_owned(), event.field("agent").to_owned());
         let before = reasons.insert(place, event.field("reason").to_owned());
         event.field("reason") == "agent_silent" && before.as_deref() != Some("agent_silent")
