@@ -45,7 +45,7 @@ read_globals = {
   "was_away", "spared", "BRAKE_MIN",
   -- lua/runner/follow.lua, prepended to those of pools
   "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
-  "WORKERS_MAX", "ACTIONS",
+  "is_late", "boots_before", "WORKERS_MAX", "BOOTS_MAX", "ACTIONS",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.

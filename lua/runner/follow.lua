@@ -4,11 +4,33 @@
 
 -- How many workers a runner may tell of.
 local WORKERS_MAX = 200
+-- How many earlier starts of a runner are remembered.
+local BOOTS_MAX = 8
 
 local ACTIONS = {
   initializing = 'run', ready = 'run', degraded = 'run', busy = 'keep', resetting = 'reset', terminating = 'stop',
   terminated = 'stop',
 }
+
+-- Whether a newer report was heard: of the same start, or of a later one. `last` is the start and the number of the last
+-- one, and the starts before. What was heard last may be said again.
+local function is_late(last, boot, report)
+  if last[1] == boot then
+    return tonumber(report) < (tonumber(last[2]) or 0)
+  end
+  return (' ' .. (last[3] or '') .. ' '):find(' ' .. boot .. ' ', 1, true) ~= nil
+end
+
+-- The starts of the runner before this one, the newest first.
+local function boots_before(last, boot)
+  local boots = { last[1] ~= boot and last[1] or nil }
+  for former in (last[3] or ''):gmatch('%S+') do
+    if #boots < BOOTS_MAX then
+      boots[#boots + 1] = former
+    end
+  end
+  return table.concat(boots, ' ')
+end
 
 local function action_of(p, w)
   if w.state == 'busy' and w.instruction == 'assign' then

@@ -345,6 +345,9 @@ pub enum PoolError {
     /// The lease is over, or was never the caller's.
     #[error("the lease is over")]
     LeaseLost,
+    /// A newer report of the runner was heard.
+    #[error("a newer report was heard")]
+    StaleReport,
     /// The cursor is none that a list gave.
     #[error("the cursor is none that a list gave")]
     BadCursor,
@@ -367,6 +370,7 @@ impl From<StoreError> for PoolError {
             StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::TooMany) => Self::TooMany,
+            StoreError::Refused(Refusal::StaleReport) => Self::StaleReport,
             error => Self::Store(error),
         }
     }

@@ -18,6 +18,10 @@ pub struct Runner {
     pub capacity: u32,
     /// Whether it is on its way out.
     pub draining: bool,
+    /// Which start of it this is: new at each.
+    pub boot: Name,
+    /// The number of what it tells, which grows within a start: what comes after a newer one counts for nothing.
+    pub report: u64,
     /// Every worker that it has, and those that just went.
     pub workers: Vec<Observed>,
 }

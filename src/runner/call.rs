@@ -24,6 +24,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Request<'a> {
     pub(super) pool: &'a str,
     pub(super) boot: &'a str,
+    pub(super) report: u64,
     pub(super) host: &'a str,
     pub(super) driver: &'a str,
     pub(super) capacity: usize,
@@ -177,6 +178,9 @@ pub(super) enum Trouble {
     /// Somebody has to mend something: a key, a name.
     #[error("{0}")]
     Refused(String),
+    /// Something newer was heard of this runner, or of another of its name.
+    #[error("{0}")]
+    Overtaken(String),
 }
 
 /// Makes the calls of one runner.
@@ -256,6 +260,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> Trouble {
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let text = scrub::foreign(&format!("{} {} {}", status.as_u16(), problem.code, problem.detail));
+    if status == StatusCode::CONFLICT && problem.code == "stale_report" {
+        return Trouble::Overtaken(text);
+    }
     let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     if passes { Trouble::Passing(text) } else { Trouble::Refused(text) }
 }

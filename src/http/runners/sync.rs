@@ -28,14 +28,16 @@ const TEXT_CHARS_MAX: usize = 1_000;
 
 /// What a runner has.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = RunnerReport, example = json!({"pool": "py", "host": "node-1", "driver": "process", "capacity": 10,
+#[schema(as = RunnerReport, example = json!({"pool": "py", "boot": "9f1c", "report": 1, "host": "node-1", "driver": "process", "capacity": 10,
     "workers": []}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Request {
     pool: PoolNameText,
     /// New at each start of the runner.
-    #[expect(dead_code, reason = "told for those who look at requests")]
-    boot: Option<Label>,
+    boot: Label,
+    /// The number of this report: higher with each call of a start. What comes after a newer one is refused.
+    #[schema(value_type = u64, maximum = 9_007_199_254_740_991_u64)]
+    report: Amount,
     host: Label,
     driver: DriverName,
     capacity: Capacity,
@@ -150,7 +152,7 @@ impl std::fmt::Debug for AssignmentView {
     }
 }
 
-refusals!(TooManyPools, StoreUnavailable);
+refusals!(StaleReport, TooManyPools, StoreUnavailable);
 
 /// Tell what a runner has
 ///
@@ -179,6 +181,8 @@ pub(in crate::http) async fn sync(
         driver: request.driver.0,
         capacity: request.capacity.0,
         draining: request.draining,
+        boot: request.boot.0,
+        report: request.report.0,
         workers,
     };
     let store = app.pools.store_id().await?;
