@@ -44,7 +44,7 @@ read_globals = {
   -- lua/reap/brake.lua, prepended to those of pools
   "was_away", "spared", "BRAKE_MIN",
   -- lua/runner/follow.lua, prepended to those of pools
-  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
+  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_release", "follow_health", "follow_end", "follow", "dismiss_spare",
   "is_late", "boots_before", "WORKERS_MAX", "BOOTS_MAX", "ACTIONS",
 }
 

@@ -50,6 +50,7 @@ fn ready(id: WorkerId) -> Observed {
         done: false,
         lease: None,
         session: None,
+        released: false,
         failures: 0,
         memory_bytes: None,
         pid: None,

@@ -1,6 +1,7 @@
 -- What a runner's word on its workers means; prepended to the script that hears it.
 --
--- A report is {id, state, instruction, done, lease, session, failures, memory_bytes, pid, endpoint, requests, errors}.
+-- A report is {id, state, instruction, done, lease, session, released, failures, memory_bytes, pid, endpoint, requests,
+-- errors}.
 
 -- How many workers a runner may tell of.
 local WORKERS_MAX = 200
@@ -12,8 +13,8 @@ local ACTIONS = {
   terminated = 'stop',
 }
 
--- Whether a newer report was heard: of the same start, or of a later one. `last` is the start and the number of the last
--- one, and the starts before. What was heard last may be said again.
+-- Whether a newer report was heard: of the same start, or of a later one. `last` is the start and the number of the
+-- last one, and the starts before. What was heard last may be said again.
 local function is_late(last, boot, report)
   if last[1] == boot then
     return tonumber(report) < (tonumber(last[2]) or 0)
@@ -116,6 +117,15 @@ local function follow_instruction(p, w, done, now)
   end
 end
 
+-- The worker says that its session is over. One that its caller does not have yet is told so once it is held.
+local function follow_release(p, w, report, now)
+  local l = w.state == 'busy' and report.released and report.lease == w.lease and lease_of(w.lease)
+  if l and l.state == 'held' then
+    end_lease(l, 'released')
+    free(p, w, 'released', now)
+  end
+end
+
 local function follow_health(p, w, now)
   local failures = tonumber(w.failures)
   if failures >= rule(p, 'failures_max') and w.state ~= 'initializing' and w.state ~= 'terminating' then
@@ -155,6 +165,7 @@ local function follow(p, w, report, now)
   elseif w.instruction and tonumber(report.instruction) == tonumber(w.token) then
     follow_instruction(p, w, report.done, now)
   end
+  follow_release(p, w, report, now)
   follow_health(p, w, now)
 end
 

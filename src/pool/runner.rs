@@ -44,6 +44,8 @@ pub struct Observed {
     /// The session that it serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Whether it says that the session of that lease is over.
+    pub released: bool,
     /// How many checks of its health failed in a row.
     pub failures: u32,
     /// The memory of its processes.

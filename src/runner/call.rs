@@ -52,6 +52,7 @@ pub(super) struct Report {
     pub(super) lease: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<String>,
+    pub(super) released: bool,
     pub(super) failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_bytes: Option<u64>,
@@ -92,6 +93,7 @@ impl Report {
             detail: None,
             lease: None,
             session: None,
+            released: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -99,6 +101,12 @@ impl Report {
             requests: 0,
             errors: 0,
         }
+    }
+
+    /// It has the lease and session, or none any more; what it said of another is over.
+    pub(super) fn serve(&mut self, session: Option<(String, String)>) {
+        (self.lease, self.session) = session.unzip();
+        self.released = false;
     }
 }
 

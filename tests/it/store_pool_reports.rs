@@ -1,14 +1,14 @@
-//! Reports of runners that come late, twice, or of an earlier start.
+//! Reports of runners: that come late, twice, or of an earlier start; and what they say of sessions that are over.
 
 #![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 
 use greenroom::name::Name;
-use greenroom::pool::{PoolSettings, WorkerState};
+use greenroom::pool::{LeaseState, PoolSettings, WorkerState};
 use greenroom::store::Refusal;
 
-use crate::support::pool_scene::{PoolScene, TestRunner};
+use crate::support::pool_scene::{PoolScene, TestRunner, wish};
 use crate::support::scene::refusal;
 
 fn settings() -> PoolSettings {
@@ -80,4 +80,46 @@ async fn after_an_empty_store_or_a_silence_the_first_report_counts() {
         pool.reap().await;
     }
     pool.sync(&mut runner).await;
+}
+
+#[tokio::test]
+async fn a_session_that_its_worker_calls_over_ends_as_if_its_holder_had_given_it_back() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let lease = pool.lease(&mut runner, Some("anna")).await;
+    let (worker, token) = (lease.worker.expect("a worker"), lease.token.expect("a token"));
+    let next = pool.ask(&wish(Some("bert"))).await;
+    // What is said of another session counts for nothing.
+    let own = lease.id.to_string();
+    runner.tell(worker, |it| (it.lease, it.released) = (Some(pool.new_id().to_string()), true));
+    pool.sync(&mut runner).await;
+    assert_eq!(pool.state(worker).await.0, WorkerState::Busy);
+    runner.tell(worker, |it| it.lease = Some(own));
+    let told = pool.sync(&mut runner).await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Resetting, "released".to_owned()));
+    let renewed = pool.scene.store.renew_lease(&pool.pool.tenant, (lease.id, token), None, None).await;
+    assert_eq!(refusal(renewed), Refusal::NotOwner);
+    assert!(!pool.release(&lease).await.expect("a release"), "it is over");
+    // The reset follows as usual, and then the next in line has the worker.
+    runner.obey(&told);
+    pool.sync(&mut runner).await;
+    pool.round(&mut runner).await;
+    assert_eq!(pool.held(next.id).await.worker, Some(worker));
+    pool.scene.check_keys().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_before_its_caller_has_it_is_told_to_the_caller_first() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let asked = pool.ask(&wish(None)).await;
+    let worker = asked.worker.expect("a worker");
+    let told = pool.sync(&mut runner).await;
+    runner.obey(&told);
+    runner.tell(worker, |it| it.released = true);
+    pool.sync(&mut runner).await;
+    let held = pool.held(asked.id).await;
+    assert_eq!((held.state, pool.state(worker).await.0), (LeaseState::Held, WorkerState::Busy));
+    pool.sync(&mut runner).await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Resetting, "released".to_owned()));
+    pool.settle(&mut runner).await;
+    assert_eq!(pool.status().await.spare, 1);
 }

@@ -77,6 +77,9 @@ struct ReportedWorker {
     lease: Option<String>,
     /// The session that it serves.
     session: Option<SessionName>,
+    /// Whether the worker says that this session is over: its lease then ends as if its holder had given it back.
+    #[serde(default)]
+    released: bool,
     /// How many checks of its health failed in a row.
     #[serde(default)]
     #[schema(value_type = u32, default = 0, maximum = 4_294_967_295_u32)]
@@ -214,6 +217,7 @@ impl TryFrom<ReportedWorker> for Observed {
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
             session: worker.session.map(|session| session.0.encoded().into_owned()),
+            released: worker.released,
             failures: worker.failures.0,
             memory_bytes: worker.memory_bytes.map(|number| number.0),
             pid: worker.pid.map(|pid| pid.0),

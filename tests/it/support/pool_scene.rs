@@ -58,6 +58,7 @@ impl TestRunner {
             done: false,
             lease: None,
             session: None,
+            released: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -95,6 +96,7 @@ impl TestRunner {
             it.instruction = (*action != Action::Run).then_some(*token);
             it.lease = lease.clone().filter(|_| is_busy);
             it.session = session.clone().filter(|_| is_busy);
+            it.released = false;
             did = true;
         }
         did
