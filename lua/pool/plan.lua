@@ -66,7 +66,8 @@ if begun > 0 then
   p.grown_at = now
 end
 if up > begun and reason ~= 'backing_off' then
-  reason = 'no_room'
+  -- Where there is room it was for want of ids: the next look starts more.
+  reason = rooms[1] and rooms[1].free > 0 and 'starting' or 'no_room'
 end
 if begun + #gone > 0 or p.plan_reason ~= reason then
   note_plan(p, wanted, lives, reason, begun, #gone, now)

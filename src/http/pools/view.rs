@@ -69,7 +69,8 @@ pub(in crate::http) struct PlanView {
     /// How many go.
     goes: u64,
     /// Why: `spare`, `waiting`, `foreseen`, `min`, `max`, `unused`, `draining`, `cooling_down`, `backing_off` (starts
-    /// failed), `no_room` (no runner has any left).
+    /// failed), `starting` (more are to start than a look starts: the next one goes on), `no_room` (no runner has any
+    /// left).
     reason: String,
 }
 
