@@ -65,18 +65,14 @@ local function wanted_now(p, n, waiting, now)
   return wanted, reason
 end
 
--- Why a spare worker is to go, if it is. Of those that are too old or of an older version, one at a time, and not while
--- others come or go; of those that are too many, `surplus`.
-local function leaves(p, w, n, surplus, now)
+-- Why a spare worker is to go, if it is. Of those that are worn or of an older version, as many as the pool can spare;
+-- of those that are too many, `surplus`.
+local function leaves(p, w, surplus, now)
   if surplus > 0 then
     return p.draining == '1' and 'drained' or 'scaled_in'
   end
-  local calm = n.initializing + n.terminating == 0
-  local why = w.version ~= p.version and 'rolled_over' or now >= tonumber(w.retire_at) and 'recycled'
-  if calm and why then
-    n.terminating = n.terminating + 1
-    return why
-  end
+  local why = wear_of(p, w, now)
+  return why and decide(p, w, why, now) == 'replace' and why
 end
 
 local function more_free(a, b)

@@ -21,6 +21,10 @@ local all = redis.call('ZCARD', set_of(p, 'workers'))
 local lives = n.initializing + n.busy + n.resetting + redis.call('ZCARD', set_of(p, 'spare'))
 local wanted, reason = wanted_now(p, n, redis.call('ZCARD', set_of(p, 'waiting')), now)
 local up, down = wanted - lives, lives - wanted
+if down >= n.initializing then
+  -- As many as there should be have started: that others did not is past.
+  p.starts_failed, p.start_after = nil, nil
+end
 if up > 0 then
   up = math.min(up, rule(p, 'max') - all, rule(p, 'starts_max') - n.initializing)
   if now < rule(p, 'start_after') then
@@ -36,7 +40,7 @@ for _, set in ipairs(all_go and { 'in:ready', 'in:degraded' } or { 'spare' }) do
   for _, id in ipairs(redis.call('ZRANGE', set_of(p, set), 0, LOOK_MAX - 1)) do
     local w = worker_of(id)
     local is_idle = w and (is_spare(w) or all_go and (w.state == 'ready' or w.state == 'degraded'))
-    local why = is_idle and leaves(p, w, n, all_go and 1 or down - #gone, now)
+    local why = is_idle and leaves(p, w, all_go and 1 or down - #gone, now)
     if why then
       gone[#gone + 1] = { w, why }
     end

@@ -102,14 +102,12 @@ local function follow_instruction(p, w, done, now)
       tell_waiter(l)
     end
   elseif w.instruction == 'assign' then
-    take_away(w)
-    dismiss(p, w, 'assign_failed', now)
+    treat(p, w, 'assign_failed', now)
+  elseif w.instruction == 'reset' and not done then
+    treat(p, w, 'reset_failed', now)
   elseif w.instruction == 'reset' then
-    local count = done and 'resets_proved' or 'resets_failed'
-    p[count] = rule(p, count) + 1
-    if not done then
-      dismiss(p, w, 'reset_failed', now)
-    elseif w.cordoned == 'drain' then
+    p.resets_proved = rule(p, 'resets_proved') + 1
+    if w.cordoned == 'drain' then
       dismiss(p, w, 'drained', now)
     else
       move_worker(w, 'ready', 'reset_proved', now)
@@ -127,24 +125,18 @@ local function follow_release(p, w, report, now)
 end
 
 local function follow_health(p, w, now)
-  local failures = tonumber(w.failures)
-  if failures >= rule(p, 'failures_max') and w.state ~= 'initializing' and w.state ~= 'terminating' then
-    take_away(w)
-    dismiss(p, w, 'unhealthy', now)
-  elseif failures > 0 and w.state == 'ready' then
-    move_worker(w, 'degraded', 'unhealthy', now)
-  elseif failures == 0 and w.state == 'degraded' then
-    move_worker(w, 'ready', 'recovered', now)
+  if w.failures > 0 and w.state ~= 'initializing' and w.state ~= 'terminating' then
+    treat(p, w, 'unhealthy', now)
+  elseif w.failures == 0 and w.state == 'degraded' then
+    treat(p, w, 'well', now)
   end
 end
 
 local function follow_end(p, w, now)
-  if w.state == 'initializing' then
-    note_failed_start(p, now)
-    move_worker(w, 'terminated', 'start_failed', now)
+  if w.state == 'terminating' then
+    move_worker(w, 'terminated', 'stopped', now)
   else
-    take_away(w)
-    move_worker(w, 'terminated', w.state == 'terminating' and 'stopped' or 'crashed', now)
+    treat(p, w, w.state == 'initializing' and 'start_failed' or 'crashed', now)
   end
 end
 
@@ -154,6 +146,8 @@ local function follow(p, w, report, now)
   end
   w.failures = report.failures or 0
   w.health = w.failures > 0 and 'unhealthy' or report.state ~= 'starting' and 'healthy' or 'unknown'
+  local warning_mb = rule(p, 'memory_warning_mb')
+  w.memory_high = warning_mb > 0 and (tonumber(w.memory_bytes) or 0) > warning_mb * 1048576 and '1' or nil
   local is_idle = w.state == 'ready' or w.state == 'degraded'
   if report.state == 'gone' then
     return follow_end(p, w, now)

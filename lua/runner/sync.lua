@@ -34,8 +34,7 @@ end
 for _, id in ipairs(listed) do
   local w = worker_of(id)
   if w and w.state ~= 'initializing' and w.state ~= 'terminated' and not told[id] then
-    take_away(w)
-    move_worker(w, 'terminated', 'lost', now)
+    treat(p, w, 'lost', now)
   end
 end
 if ARGV[7] == '1' then

@@ -106,6 +106,8 @@ pub struct Worker {
     pub failures: u64,
     /// Whether it gets no new sessions.
     pub cordoned: bool,
+    /// Whether its processes have more memory than its pool warns of.
+    pub memory_high: bool,
     /// When it was made.
     pub created_at_ms: u64,
     /// How many sessions it had.

@@ -54,6 +54,15 @@ numbers! {
     age_ms = 3_600_000, 1_000..=1_209_600_000;
     /// So many failed checks of its health in a row remove a worker.
     failures_max = 3, 1..=100;
+    /// So often may a worker degrade and recover within `flap_ms`: then it is replaced. 0: as often as it does.
+    flaps_max = 3, 0..=20;
+    /// Within which time a worker that recovers again and again is replaced, in milliseconds.
+    flap_ms = 600_000, 1_000..=86_400_000;
+    /// Of the workers so many, in percent, may be on their way in or out where others that still live are replaced: those
+    /// that fail their checks, are old, or of an older version. One at least.
+    replaced_percent_max = 34, 1..=100;
+    /// A worker whose processes have more memory, in MB of 1,048,576 bytes, is replaced after its session. 0: none is.
+    memory_warning_mb = 500, 0..=1_000_000;
     /// How often a worker's health is checked, in milliseconds.
     health_ms = 30_000, 100..=3_600_000;
     /// How long a session's worker is remembered after its end, in milliseconds.

@@ -283,7 +283,11 @@ fn complaint(trouble: &Trouble, is_last: bool) -> Duration {
             tracing::error!(line.notice = Empty, why, "the server refuses this runner: everything stays as it is");
         }
         Trouble::Overtaken(why) => {
-            tracing::error!(line.notice = Empty, why, "another runner of this name has begun: everything stays as it is");
+            tracing::error!(
+                line.notice = Empty,
+                why,
+                "another runner of this name has begun: everything stays as it is"
+            );
         }
     }
     let pause = if is_last || matches!(trouble, Trouble::Passing(_)) { PASSING } else { REFUSED };

@@ -37,12 +37,7 @@ type RawInstruction = (String, String, u64, u64, String, String, String);
 
 impl Store {
     /// A runner tells what it runs, and hears what is to become of each worker.
-    pub async fn sync_runner(
-        &self,
-        pool: &PoolName,
-        runner: &Runner,
-        believed: Duration,
-    ) -> Result<Heard, StoreError> {
+    pub async fn sync_runner(&self, pool: &PoolName, runner: &Runner, believed: Duration) -> Result<Heard, StoreError> {
         let shard = self.shard_of(pool);
         let key = shard.runner(pool, &runner.name);
         let workers = format!("{key}:workers");
@@ -159,6 +154,7 @@ fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
         health: own("health"),
         failures: count("failures"),
         cordoned: text("cordoned").is_some(),
+        memory_high: text("memory_high").is_some(),
         created_at_ms: count("created_at"),
         sessions: count("sessions"),
         lease: text("lease").cloned(),

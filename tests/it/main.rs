@@ -59,6 +59,7 @@ mod store_pool;
 mod store_pool_edges;
 mod store_pool_model;
 mod store_pool_once;
+mod store_pool_recovery;
 mod store_pool_reports;
 mod store_reap;
 mod store_report;

@@ -171,12 +171,7 @@ impl Act {
                     pool.scene.pass(by(3));
                 }
             }
-            Self::Renew
-            | Self::Release
-            | Self::SyncReset
-            | Self::SyncLost
-            | Self::SyncAdopts
-            | Self::SyncReleased => {
+            Self::Renew | Self::Release | Self::SyncReset | Self::SyncLost | Self::SyncAdopts | Self::SyncReleased => {
                 let lease = pool.lease(runner, Some("anna")).await;
                 pool.scene.pass(by(1));
                 if self == Self::SyncReset {
