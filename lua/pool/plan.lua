@@ -3,13 +3,17 @@
 -- KEYS[1] hash    gr:{shard}:pool:<tenant>:<pool>
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] ids for new workers, with blanks between
 -- ARGV[4] how much younger than its age a new one retires, in thousandths   ARGV[5] 1: only says what it would do
+-- ARGV[6] the schedule that these are of, ARGV[7] how many spare and ARGV[8] how many in all it asks for now
 -- Builds: the pool's sets, its workers, leases and runners (see shared.lua)
--- Returns: {now, wanted, there are, reason, how many start, how many go}; nothing where there is no such pool
+-- Returns: {now, wanted, there are, reason, how many start, how many go, its schedule where that is another: then
+--   nothing was done}; nothing where there is no such pool
 -- Errors: none
 local now = clock(ARGV[1])
 local p = load_pool(ARGV[2])
 if not p then
   return false
+elseif (p.schedule or '[]') ~= ARGV[6] then
+  return { now, 0, 0, 'scheduled', 0, 0, p.schedule or '[]' }
 end
 serve(p, now)
 local n = {}
@@ -19,7 +23,7 @@ end
 local all = redis.call('ZCARD', set_of(p, 'workers'))
 -- One that is degraded or cordoned serves nobody, and is not counted on.
 local lives = n.initializing + n.busy + n.resetting + redis.call('ZCARD', set_of(p, 'spare'))
-local wanted, reason = wanted_now(p, n, redis.call('ZCARD', set_of(p, 'waiting')), now)
+local wanted, reason = wanted_now(p, n, redis.call('ZCARD', set_of(p, 'waiting')), ARGV[7], ARGV[8], now)
 local up, down = wanted - lives, lives - wanted
 if down >= n.initializing then
   -- As many as there should be have started: that others did not is past.
@@ -47,7 +51,7 @@ for _, set in ipairs(all_go and { 'in:ready', 'in:degraded' } or { 'spare' }) do
   end
 end
 if ARGV[5] == '1' then
-  return { now, wanted, lives, reason, math.max(0, up), #gone }
+  return { now, wanted, lives, reason, math.max(0, up), #gone, '' }
 end
 for _, it in ipairs(gone) do
   dismiss(p, it[1], it[2], now)
@@ -77,4 +81,4 @@ if begun + #gone > 0 or p.plan_reason ~= reason then
   note_plan(p, wanted, lives, reason, begun, #gone, now)
 end
 save_all(now)
-return { now, wanted, lives, reason, begun, #gone }
+return { now, wanted, lives, reason, begun, #gone, '' }

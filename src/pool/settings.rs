@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Schedule;
+
 /// The settings of a pool that are numbers, each with its bounds.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident = $default:literal, $least:literal..=$most:literal;)+) => {
@@ -119,6 +121,8 @@ pub struct PoolSettings {
     pub version: String,
     /// Whether the pool gives no more leases, and its spare workers go.
     pub draining: bool,
+    /// When it has more workers than else.
+    pub schedule: Schedule,
 }
 
 impl Default for PoolSettings {
@@ -130,6 +134,7 @@ impl Default for PoolSettings {
             foresee: true,
             version: "1".to_owned(),
             draining: false,
+            schedule: Schedule::default(),
         }
     }
 }
@@ -145,8 +150,9 @@ impl fmt::Display for PoolSettings {
         let reset_mode = self.reset_mode.as_str();
         write!(
             f,
-            "reset_mode {reset_mode} confirm {confirm} foresee {foresee} version {} draining {draining}",
-            self.version
+            "reset_mode {reset_mode} confirm {confirm} foresee {foresee} version {} draining {draining} schedule {}",
+            self.version,
+            self.schedule.text()
         )
     }
 }

@@ -61,6 +61,7 @@ mod store_pool_model;
 mod store_pool_once;
 mod store_pool_recovery;
 mod store_pool_reports;
+mod store_pool_schedule;
 mod store_reap;
 mod store_report;
 mod support;

@@ -270,3 +270,20 @@ async fn a_worn_worker_that_cannot_be_spared_serves_on_and_goes_when_it_can() {
     let worn = workers.iter().filter(|it| it.state == WorkerState::Ready && it.sessions > 0).count();
     assert_eq!((worn, pool.status().await.spare), (0, 3));
 }
+
+#[tokio::test]
+async fn starts_that_failed_are_past_once_as_many_have_started_as_there_should_be() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let mut more = pool.settings.clone();
+    more.numbers.spare = 2;
+    pool.define(&more).await;
+    pool.plan().await;
+    let started = workers(&pool).await.pop().expect("a worker");
+    runner.tell(started, |it| it.state = ObservedState::Gone);
+    pool.sync(&mut runner).await;
+    pool.plan().await;
+    assert_eq!(pool.status().await.starts_failed, 1, "it is needed still");
+    pool.define(&pool.settings).await;
+    pool.plan().await;
+    assert_eq!(pool.status().await.starts_failed, 0);
+}

@@ -4,6 +4,7 @@ pub(super) mod define;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
+mod schedule;
 mod settings;
 mod view;
 

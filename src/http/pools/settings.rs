@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::schedule::{self, WindowView};
 use crate::http::fields::{Count, ResetModeName, VersionName};
 use crate::http::problem::{Code, Problem};
 use crate::name::Name;
@@ -92,6 +93,9 @@ pub(in crate::http) struct SettingsView {
     /// Whether the pool gives no more leases, and its spare workers go.
     #[schema(default = false)]
     draining: bool,
+    /// Windows of the week in which it has at least so many workers; the most of all that hold counts.
+    #[schema(max_items = 16)]
+    schedule: Vec<WindowView>,
 }
 
 impl Default for SettingsView {
@@ -130,6 +134,7 @@ impl From<PoolSettings> for SettingsView {
             foresee: settings.foresee,
             version: VersionName(Name::strict(settings.version).unwrap_or_else(|_| Name::of_code("1"))),
             draining: settings.draining,
+            schedule: schedule::view(settings.schedule),
         }
     }
 }
@@ -173,6 +178,7 @@ impl TryFrom<SettingsView> for PoolSettings {
             foresee: view.foresee,
             version: view.version.0.as_str().to_owned(),
             draining: view.draining,
+            schedule: schedule::read(view.schedule)?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What runners tell over REST, and what is answered to those who come late.
+//! What runners tell over REST, what is answered to those who come late; and schedules of pools.
 
 use serde_json::{Value, json};
 
@@ -50,4 +50,52 @@ async fn a_long_poll_ends_where_something_newer_was_told() {
     let problem = assert_problem(polled, 409, "stale_report").await;
     assert_eq!(problem["retryable"], true);
     assert_problem(sync(&running, &report(5, json!({}))).await, 409, "stale_report").await;
+}
+
+async fn define(running: &Running, schedule: Value) -> reqwest::Response {
+    let body = json!({"spare": 1, "max": 9, "schedule": schedule});
+    running.bare("PUT", "/v1/pools/py").bearer_auth(KEY).json(&body).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_schedule_is_shown_as_it_was_given_and_seen_in_the_plan() {
+    let running = start(Setup::default()).await;
+    let always =
+        json!({"days": [], "from": "00:00", "to": "24:00", "time_zone": "Europe/Berlin", "spare": 5, "min": 0});
+    let never =
+        json!({"days": ["mon", "sun"], "from": "22:30", "to": "06:00", "time_zone": "UTC", "spare": 0, "min": 0});
+    let schedule = json!([always, never]);
+    assert_eq!(define(&running, schedule.clone()).await.status(), 201);
+    let shown: Value = running.call("GET", "/v1/pools/py").send().await.unwrap().json().await.unwrap();
+    assert_eq!(shown["settings"]["schedule"], schedule);
+    let plan: Value = running.call("GET", "/v1/pools/py/plan").send().await.unwrap().json().await.unwrap();
+    assert_eq!((&plan["wanted"], &plan["reason"]), (&json!(5), &json!("scheduled")), "{plan}");
+}
+
+#[tokio::test]
+async fn a_schedule_that_makes_no_sense_is_refused_with_what_is_wrong() {
+    let running = start(Setup::default()).await;
+    let good = json!({"from": "08:00", "to": "18:00", "time_zone": "UTC", "spare": 2});
+    for (field, value, why) in [
+        ("time_zone", json!("Europe/Atlantis"), "IANA"),
+        ("time_zone", json!(""), "IANA"),
+        ("from", json!("8:00"), "08:45"),
+        ("to", json!("24:01"), "08:45"),
+        ("to", json!("08:00"), "must differ"),
+        ("from", json!("24:00"), "before 24:00"),
+        ("days", json!(["monday"]), "must be one of mon"),
+        ("days", json!(["mon", "mon", "mon", "mon", "mon", "mon", "mon", "mon"]), "days"),
+        ("spare", json!(1_001), "spare"),
+        ("min", json!(10_001), "min"),
+        ("until", json!(1), "unknown field"),
+    ] {
+        let mut window = good.clone();
+        window[field] = value;
+        let problem = assert_problem(define(&running, json!([window])).await, 422, "invalid_request").await;
+        assert!(problem["detail"].as_str().unwrap().contains(why), "{field}: {problem}");
+    }
+    let window = json!({"from": "08:00", "to": "18:00", "time_zone": "UTC"});
+    assert_eq!(define(&running, json!(vec![window.clone(); 16])).await.status(), 201);
+    let problem = assert_problem(define(&running, json!(vec![window; 17])).await, 422, "invalid_request").await;
+    assert!(problem["detail"].as_str().unwrap().contains("16 windows"), "{problem}");
 }
