@@ -2,7 +2,7 @@
 std = "lua51"
 max_line_length = 120
 -- What a script of pools has read, and is to write: lua/pool/shared.lua.
-globals = { "pools", "workers", "leases", "hints", "heard" }
+globals = { "pools", "workers", "leases", "hints", "heard", "moving" }
 read_globals = {
   -- Redis
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
@@ -31,21 +31,26 @@ read_globals = {
   "all_joined_since", "reconcile_people", "tell_others",
   -- lua/pool/states.lua, prepended to those of pools
   "may_move", "TRANSITIONS",
+  -- lua/pool/recovery.lua, after it
+  "recovery", "REMEDIES",
   -- lua/pool/shared.lua, prepended to those of pools
   "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
   "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
   "take_away", "grant", "is_heard", "ask_again", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
+  "flaps_of", "context_of", "decide", "wear_of",
   -- lua/pool/save.lua, after it
   "belongs", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
   -- lua/pool/demand.lua, prepended to those of pools
   "note_arrival", "foreseen", "note_start", "note_failed_start", "wanted_now", "leaves", "more_free", "rooms_of",
   "note_plan", "ARRIVALS_MS", "BACKOFF_STEPS_MAX",
+  -- lua/pool/failure.lua, after it
+  "note_recovery", "treat", "FLAPS_MAX", "GONE",
   -- lua/reap/brake.lua, prepended to those of pools
   "was_away", "spared", "BRAKE_MIN",
   -- lua/runner/follow.lua, prepended to those of pools
-  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_health", "follow_end", "follow", "dismiss_spare",
-  "WORKERS_MAX", "ACTIONS",
+  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_release", "follow_health", "follow_end", "follow", "dismiss_spare",
+  "is_late", "boots_before", "WORKERS_MAX", "BOOTS_MAX", "ACTIONS",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.
@@ -54,6 +59,8 @@ files["**/shared.lua"] = { ignore = { "211", "241", "431" } }
 files["**/idempotency.lua"] = { ignore = { "211" } }
 files["**/habit.lua"] = { ignore = { "211" } }
 files["**/rules.lua"] = { ignore = { "211" } }
+files["**/recovery.lua"] = { ignore = { "211" } }
+files["**/failure.lua"] = { ignore = { "211" } }
 files["**/states.lua"] = { ignore = { "211" } }
 files["**/save.lua"] = { ignore = { "211" } }
 files["**/demand.lua"] = { ignore = { "211" } }

@@ -50,6 +50,7 @@ fn ready(id: WorkerId) -> Observed {
         done: false,
         lease: None,
         session: None,
+        released: false,
         failures: 0,
         memory_bytes: None,
         pid: None,
@@ -98,6 +99,8 @@ impl Runners {
                 driver: strict("simulated"),
                 capacity: u32::try_from(own).expect("a small number"),
                 draining: false,
+                boot: strict("boot"),
+                report: 1,
                 workers: (0..own).map(|_| ready(WorkerId::new(shard.0))).collect(),
             };
             store.sync_runner(&pool, &runner, BELIEVED).await.expect("it is heard");
@@ -105,7 +108,7 @@ impl Runners {
             tasks.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let told = store.sync_runner(&pool, &runner, BELIEVED).await.expect("it is heard");
-                    if !obey(&mut runner, &told) {
+                    if !obey(&mut runner, &told.instructions) {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }

@@ -37,16 +37,21 @@ local function note_failed_start(p, now)
   p.start_after = now + 1000 * 2 ^ math.min(failed - 1, BACKOFF_STEPS_MAX)
 end
 
--- How many workers there should be, and why. `n` is how many there are, by state.
-local function wanted_now(p, n, waiting, now)
+-- How many workers there should be, and why. `n` is how many there are, by state; `spare_now` and `min_now` are what
+-- the schedule asks for.
+local function wanted_now(p, n, waiting, spare_now, min_now, now)
+  spare_now, min_now = tonumber(spare_now), tonumber(min_now)
   if p.draining == '1' then
     return n.busy + n.resetting, 'draining'
   end
   local unused = rule(p, 'zero_ms') > 0 and now - (tonumber(p.used_at) or p.created_at) >= rule(p, 'zero_ms')
-  if unused and waiting + n.busy == 0 then
+  if unused and waiting + n.busy + spare_now + min_now == 0 then
     return 0, 'unused'
   end
   local spare, reason = rule(p, 'spare'), 'spare'
+  if spare_now > spare then
+    spare, reason = spare_now, 'scheduled'
+  end
   local soon = foreseen(p, now)
   if soon > spare then
     spare, reason = soon, 'foreseen'
@@ -56,8 +61,9 @@ local function wanted_now(p, n, waiting, now)
   if waiting > 0 then
     reason = 'waiting'
   end
-  if wanted < rule(p, 'min') then
-    wanted, reason = rule(p, 'min'), 'min'
+  local min = math.max(rule(p, 'min'), min_now)
+  if wanted < min then
+    wanted, reason = min, min_now > rule(p, 'min') and 'scheduled' or 'min'
   end
   if wanted > rule(p, 'max') then
     wanted, reason = rule(p, 'max'), 'max'
@@ -65,18 +71,14 @@ local function wanted_now(p, n, waiting, now)
   return wanted, reason
 end
 
--- Why a spare worker is to go, if it is. Of those that are too old or of an older version, one at a time, and not while
--- others come or go; of those that are too many, `surplus`.
-local function leaves(p, w, n, surplus, now)
+-- Why a spare worker is to go, if it is. Of those that are worn or of an older version, as many as the pool can spare;
+-- of those that are too many, `surplus`.
+local function leaves(p, w, surplus, now)
   if surplus > 0 then
     return p.draining == '1' and 'drained' or 'scaled_in'
   end
-  local calm = n.initializing + n.terminating == 0
-  local why = w.version ~= p.version and 'rolled_over' or now >= tonumber(w.retire_at) and 'recycled'
-  if calm and why then
-    n.terminating = n.terminating + 1
-    return why
-  end
+  local why = wear_of(p, w, now)
+  return why and decide(p, w, why, now) == 'replace' and why
 end
 
 local function more_free(a, b)

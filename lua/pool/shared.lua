@@ -16,6 +16,8 @@ local OFFER_MS = 2500
 local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
 -- Which runners are believed to live, as far as it was asked.
 local heard = {}
+-- How many workers of a pool come or go: as it was when it was asked, and those that are replaced since.
+local moving = {}
 
 local function load_once(cache, name, key)
   if cache[name] == nil then
@@ -138,17 +140,60 @@ local function dismiss(p, w, reason, now)
   instruct(w, 'stop', now, rule(p, 'stop_ms'))
 end
 
+-- How often it recovered of late.
+local function flaps_of(p, w, now)
+  local count = 0
+  for at in (w.recovered or ''):gmatch('%d+') do
+    count = count + (now - at < rule(p, 'flap_ms') and 1 or 0)
+  end
+  return count
+end
+
+-- What the decision on a worker depends on (see recovery.lua).
+local function context_of(p, w, now)
+  if not moving[p.key] then
+    local come, go = set_of(p, 'in:initializing'), set_of(p, 'in:terminating')
+    moving[p.key] = redis.call('ZCARD', come) + redis.call('ZCARD', go)
+  end
+  local all = redis.call('ZCARD', set_of(p, 'workers'))
+  return {
+    leased = w.lease ~= nil, failures = tonumber(w.failures) or 0, failures_max = rule(p, 'failures_max'),
+    flaps = flaps_of(p, w, now), flaps_max = rule(p, 'flaps_max'),
+    moving = moving[p.key], moving_max = math.max(1, math.floor(all * rule(p, 'replaced_percent_max') / 100)),
+    starts_failed = rule(p, 'starts_failed'), backing_off = now < rule(p, 'start_after'),
+  }
+end
+
+-- What is to be done about a worker, and why. One that is replaced counts as going from here on.
+local function decide(p, w, kind, now)
+  local what, why = recovery(kind, REMEDIES[kind] and {} or context_of(p, w, now))
+  if what == 'replace' then
+    moving[p.key] = moving[p.key] + 1
+  end
+  return what, why
+end
+
+-- Why a worker that serves nobody had better be another, if so.
+local function wear_of(p, w, now)
+  local sessions = tonumber(w.sessions)
+  return w.version ~= p.version and 'rolled_over'
+    or (sessions >= rule(p, 'sessions_max') or now >= tonumber(w.retire_at)) and 'recycled'
+    or w.memory_high and sessions > 0 and 'memory_high'
+end
+
 -- The lease is over. What the session held is forgotten, but which worker it was with.
 local function end_lease(l, reason)
   l.state, l.reason = 'ended', reason
   tell_waiter(l)
 end
 
--- The worker's session is over; it goes on once it has shown that nothing of the session is left.
+-- The worker's session is over; it goes on once it has shown that nothing of the session is left. One that is worn
+-- goes, unless its pool cannot spare it now.
 local function free(p, w, reason, now)
   w.lease, w.session = nil, nil
-  local worn = tonumber(w.sessions) >= rule(p, 'sessions_max') or now >= tonumber(w.retire_at)
-  if worn or p.reset_mode == 'fresh' or w.cordoned == 'drain' or w.version ~= p.version then
+  local worn = wear_of(p, w, now)
+  local goes = p.reset_mode == 'fresh' or w.cordoned == 'drain'
+  if goes or worn and decide(p, w, worn, now) == 'replace' then
     dismiss(p, w, reason, now)
   else
     move_worker(w, 'resetting', reason, now)

@@ -11,7 +11,7 @@ local TRANSITIONS = {
   ready = {
     busy = 'allocated adopted',
     degraded = 'unhealthy',
-    terminating = 'unhealthy scaled_in drained recycled rolled_over evicted',
+    terminating = 'unhealthy memory_high scaled_in drained recycled rolled_over evicted',
     terminated = 'crashed lost runner_lost',
   },
   busy = {
@@ -27,7 +27,7 @@ local TRANSITIONS = {
   degraded = {
     ready = 'recovered',
     busy = 'adopted',
-    terminating = 'unhealthy scaled_in drained recycled rolled_over evicted',
+    terminating = 'unhealthy flapping scaled_in drained recycled rolled_over evicted',
     terminated = 'crashed lost runner_lost',
   },
   terminating = { terminated = 'stopped crashed lost stop_timeout runner_lost' },

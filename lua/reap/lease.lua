@@ -33,8 +33,7 @@ for _, member in ipairs(due) do
       local w = worker_of(worker)
       local p = w and w.state ~= 'terminated' and load_pool(w.pool_key)
       if p then
-        take_away(w)
-        move_worker(w, 'terminated', 'runner_lost', now)
+        treat(p, w, 'runner_lost', now)
         touched[p.key], lost = p, lost + 1
       end
     end

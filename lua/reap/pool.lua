@@ -6,21 +6,10 @@
 -- Flags: allow-oom
 -- Returns: how many were due
 -- Errors: STALE_TERM
--- A worker did not do in time what it was to do.
-local function overdue_worker(p, w, now)
-  if w.state == 'terminating' then
-    move_worker(w, 'terminated', 'stop_timeout', now)
-  elseif w.state == 'initializing' then
-    note_failed_start(p, now)
-    dismiss(p, w, 'start_timeout', now)
-  elseif w.state == 'resetting' then
-    p.resets_failed = rule(p, 'resets_failed') + 1
-    dismiss(p, w, 'reset_timeout', now)
-  elseif w.state == 'busy' then
-    take_away(w)
-    dismiss(p, w, 'assign_timeout', now)
-  end
-end
+-- What a worker has that did not do in time what it was to do.
+local LATE = {
+  initializing = 'start_timeout', busy = 'assign_timeout', resetting = 'reset_timeout', terminating = 'stop_timeout',
+}
 
 -- Nobody got a worker in time, or nobody came for the one that was offered.
 local function overdue_lease(p, l, now)
@@ -44,9 +33,9 @@ for _, member in ipairs(due) do
     stale[#stale + 1] = member
   elseif p and tonumber(it.due_at) <= now then
     touched[p.key] = p
-    if kind == 'worker' then
-      overdue_worker(p, it, now)
-    else
+    if kind == 'worker' and LATE[it.state] then
+      treat(p, it, LATE[it.state], now)
+    elseif kind == 'lease' then
       overdue_lease(p, it, now)
     end
   end

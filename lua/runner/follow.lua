@@ -1,14 +1,37 @@
 -- What a runner's word on its workers means; prepended to the script that hears it.
 --
--- A report is {id, state, instruction, done, lease, session, failures, memory_bytes, pid, endpoint, requests, errors}.
+-- A report is {id, state, instruction, done, lease, session, released, failures, memory_bytes, pid, endpoint, requests,
+-- errors}.
 
 -- How many workers a runner may tell of.
 local WORKERS_MAX = 200
+-- How many earlier starts of a runner are remembered.
+local BOOTS_MAX = 8
 
 local ACTIONS = {
   initializing = 'run', ready = 'run', degraded = 'run', busy = 'keep', resetting = 'reset', terminating = 'stop',
   terminated = 'stop',
 }
+
+-- Whether a newer report was heard: of the same start, or of a later one. `last` is the start and the number of the
+-- last one, and the starts before. What was heard last may be said again.
+local function is_late(last, boot, report)
+  if last[1] == boot then
+    return tonumber(report) < (tonumber(last[2]) or 0)
+  end
+  return (' ' .. (last[3] or '') .. ' '):find(' ' .. boot .. ' ', 1, true) ~= nil
+end
+
+-- The starts of the runner before this one, the newest first.
+local function boots_before(last, boot)
+  local boots = { last[1] ~= boot and last[1] or nil }
+  for former in (last[3] or ''):gmatch('%S+') do
+    if #boots < BOOTS_MAX then
+      boots[#boots + 1] = former
+    end
+  end
+  return table.concat(boots, ' ')
+end
 
 local function action_of(p, w)
   if w.state == 'busy' and w.instruction == 'assign' then
@@ -79,14 +102,12 @@ local function follow_instruction(p, w, done, now)
       tell_waiter(l)
     end
   elseif w.instruction == 'assign' then
-    take_away(w)
-    dismiss(p, w, 'assign_failed', now)
+    treat(p, w, 'assign_failed', now)
+  elseif w.instruction == 'reset' and not done then
+    treat(p, w, 'reset_failed', now)
   elseif w.instruction == 'reset' then
-    local count = done and 'resets_proved' or 'resets_failed'
-    p[count] = rule(p, count) + 1
-    if not done then
-      dismiss(p, w, 'reset_failed', now)
-    elseif w.cordoned == 'drain' then
+    p.resets_proved = rule(p, 'resets_proved') + 1
+    if w.cordoned == 'drain' then
       dismiss(p, w, 'drained', now)
     else
       move_worker(w, 'ready', 'reset_proved', now)
@@ -94,25 +115,28 @@ local function follow_instruction(p, w, done, now)
   end
 end
 
+-- The worker says that its session is over. One that its caller does not have yet is told so once it is held.
+local function follow_release(p, w, report, now)
+  local l = w.state == 'busy' and report.released and report.lease == w.lease and lease_of(w.lease)
+  if l and l.state == 'held' then
+    end_lease(l, 'released')
+    free(p, w, 'released', now)
+  end
+end
+
 local function follow_health(p, w, now)
-  local failures = tonumber(w.failures)
-  if failures >= rule(p, 'failures_max') and w.state ~= 'initializing' and w.state ~= 'terminating' then
-    take_away(w)
-    dismiss(p, w, 'unhealthy', now)
-  elseif failures > 0 and w.state == 'ready' then
-    move_worker(w, 'degraded', 'unhealthy', now)
-  elseif failures == 0 and w.state == 'degraded' then
-    move_worker(w, 'ready', 'recovered', now)
+  if w.failures > 0 and w.state ~= 'initializing' and w.state ~= 'terminating' then
+    treat(p, w, 'unhealthy', now)
+  elseif w.failures == 0 and w.state == 'degraded' then
+    treat(p, w, 'well', now)
   end
 end
 
 local function follow_end(p, w, now)
-  if w.state == 'initializing' then
-    note_failed_start(p, now)
-    move_worker(w, 'terminated', 'start_failed', now)
+  if w.state == 'terminating' then
+    move_worker(w, 'terminated', 'stopped', now)
   else
-    take_away(w)
-    move_worker(w, 'terminated', w.state == 'terminating' and 'stopped' or 'crashed', now)
+    treat(p, w, w.state == 'initializing' and 'start_failed' or 'crashed', now)
   end
 end
 
@@ -122,6 +146,8 @@ local function follow(p, w, report, now)
   end
   w.failures = report.failures or 0
   w.health = w.failures > 0 and 'unhealthy' or report.state ~= 'starting' and 'healthy' or 'unknown'
+  local warning_mb = rule(p, 'memory_warning_mb')
+  w.memory_high = warning_mb > 0 and (tonumber(w.memory_bytes) or 0) > warning_mb * 1048576 and '1' or nil
   local is_idle = w.state == 'ready' or w.state == 'degraded'
   if report.state == 'gone' then
     return follow_end(p, w, now)
@@ -133,6 +159,7 @@ local function follow(p, w, report, now)
   elseif w.instruction and tonumber(report.instruction) == tonumber(w.token) then
     follow_instruction(p, w, report.done, now)
   end
+  follow_release(p, w, report, now)
   follow_health(p, w, now)
 end
 

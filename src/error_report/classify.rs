@@ -59,7 +59,7 @@ impl Classify for Refusal {
     fn class(&self) -> Class {
         match self {
             Self::NotOwner | Self::StaleToken | Self::Tombstoned | Self::StaleTerm => Category::Conflict.class(),
-            Self::Ending | Self::UnderWay => Category::Conflict.class().again(true),
+            Self::Ending | Self::UnderWay | Self::StaleReport => Category::Conflict.class().again(true),
             Self::NotFound | Self::Ended => Category::NotFound.class(),
             Self::KeyReused => Category::Validation.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
@@ -119,7 +119,7 @@ impl Classify for PoolError {
             Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease => Category::NotFound.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
             Self::NoReadyWorker | Self::LineFull => Category::RateLimit.class(),
-            Self::WorkerBusy | Self::UnderWay => Category::Conflict.class().again(true),
+            Self::WorkerBusy | Self::UnderWay | Self::StaleReport => Category::Conflict.class().again(true),
             Self::Draining | Self::LeaseLost => Category::Conflict.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),
             Self::Store(error) => error.class(),

@@ -13,10 +13,6 @@ use crate::error_report::{CONTEXT_MAX, Category, Severity};
 use crate::name::{Name, NameError};
 use crate::pool::{Affinity, ObservedState, Priority, ResetMode};
 
-mod numbers;
-
-pub(super) use numbers::*;
-
 /// The longest metadata of an agent, in bytes. LiveKit takes eight times as much; here it is kept in Redis, too, for the
 /// dispatch that may have to be made again.
 pub(super) const METADATA_BYTES_MAX: usize = 64 * 1024;
@@ -189,6 +185,13 @@ macro_rules! text_field {
         }
     };
 }
+
+// They take the macro along.
+mod numbers;
+mod schedule;
+
+pub(super) use numbers::*;
+pub(super) use schedule::*;
 
 text_field!(RoomName, "a room's name", |text| Name::room(text).map(Self));
 text_field!(PageRoomName, "a room's name", |text| match Name::room(text.as_str()) {

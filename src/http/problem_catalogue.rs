@@ -178,6 +178,10 @@ catalogue! {
     PoolDraining: "pool_draining", CONFLICT, NEVER, "The pool gives no more leases", BUSY,
     ["Use another pool, or set `draining` to false."];
 
+    StaleReport: "stale_report", CONFLICT, AGAIN, "A newer report of this runner was heard", BUSY,
+    ["Nothing was changed. Tell at once what there is now, under a higher number.",
+     "Where that is refused as well, another runner of this name has begun since: give each its own name."];
+
     NoReadyWorker: "no_ready_worker", TOO_MANY_REQUESTS, AGAIN, "No worker was ready in time", BUSY,
     ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`).",
      "Raise `max` or `spare` of the pool, or the `capacity` of its runners; `GET /v1/pools/{pool}` says what it does and why."];

@@ -39,6 +39,7 @@ impl Code {
             | Self::BreakerOwned
             | Self::WorkerBusy
             | Self::PoolDraining
+            | Self::StaleReport
             | Self::LivekitNotConfigured => Category::Conflict,
             Self::RateLimited
             | Self::TooManyDispatches

@@ -6,6 +6,7 @@
 
 mod model;
 mod runner;
+mod schedule;
 mod service;
 mod settings;
 mod states;
@@ -15,6 +16,7 @@ pub use model::{
     Step, Wish, Worker,
 };
 pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
+pub use schedule::{DAY_MINUTES, Day, Schedule, Scheduled, WINDOWS_MAX, Window, is_time_zone};
 pub use service::{Pools, PoolsPage, WorkersPage};
 pub use settings::{Numbers, PoolSettings, ResetMode};
 pub use states::WorkerState;

@@ -106,6 +106,8 @@ pub struct Worker {
     pub failures: u64,
     /// Whether it gets no new sessions.
     pub cordoned: bool,
+    /// Whether its processes have more memory than its pool warns of.
+    pub memory_high: bool,
     /// When it was made.
     pub created_at_ms: u64,
     /// How many sessions it had.
@@ -345,6 +347,9 @@ pub enum PoolError {
     /// The lease is over, or was never the caller's.
     #[error("the lease is over")]
     LeaseLost,
+    /// A newer report of the runner was heard.
+    #[error("a newer report was heard")]
+    StaleReport,
     /// The cursor is none that a list gave.
     #[error("the cursor is none that a list gave")]
     BadCursor,
@@ -367,6 +372,7 @@ impl From<StoreError> for PoolError {
             StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::TooMany) => Self::TooMany,
+            StoreError::Refused(Refusal::StaleReport) => Self::StaleReport,
             error => Self::Store(error),
         }
     }

@@ -18,6 +18,10 @@ pub struct Runner {
     pub capacity: u32,
     /// Whether it is on its way out.
     pub draining: bool,
+    /// Which start of it this is: new at each.
+    pub boot: Name,
+    /// The number of what it tells, which grows within a start: what comes after a newer one counts for nothing.
+    pub report: u64,
     /// Every worker that it has, and those that just went.
     pub workers: Vec<Observed>,
 }
@@ -40,6 +44,8 @@ pub struct Observed {
     /// The session that it serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Whether it says that the session of that lease is over.
+    pub released: bool,
     /// How many checks of its health failed in a row.
     pub failures: u32,
     /// The memory of its processes.

@@ -16,7 +16,7 @@ use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::store::keys::{Shard, shard_of_pool};
-use crate::store::{Hints, LeaseAsked, Refusal, Store, StoreError};
+use crate::store::{Heard, Hints, LeaseAsked, Refusal, Store, StoreError};
 
 /// The longest anyone waits for a hint before asking again: a lost hint costs no more.
 const POLL_MAX: Duration = Duration::from_secs(1);
@@ -260,7 +260,7 @@ impl Pools {
     }
 
     /// A runner tells what it runs, and hears what is to become of each worker: at once where that is another answer than
-    /// the one it shows, else as soon as it is, or after `wait`.
+    /// the one it shows, else as soon as it is, or after `wait`. Ends where the runner tells something newer meanwhile.
     pub async fn sync(
         &self,
         pool: &PoolName,
@@ -279,7 +279,7 @@ impl Pools {
         }
         loop {
             let hint = self.hints.wait(&Store::runner_hint_name(pool, &runner.name), POLL_MAX);
-            let instructions = match self.store.sync_runner(pool, &runner, self.believed).await {
+            let Heard { health_ms, instructions } = match self.store.sync_runner(pool, &runner, self.believed).await {
                 Err(StoreError::Refused(Refusal::NotFound)) => {
                     self.ensure(pool).await?;
                     continue;
@@ -289,7 +289,6 @@ impl Pools {
             let revision = revision(&instructions);
             let left = deadline.saturating_duration_since(Instant::now());
             if known != Some(&revision) || left.is_zero() || self.leaving.is_cancelled() {
-                let health_ms = self.get(pool).await?.settings.numbers.health_ms;
                 let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
                 return Ok(Synced { revision, instructions, health_ms, heartbeat_ms });
             }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Schedule;
+
 /// The settings of a pool that are numbers, each with its bounds.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident = $default:literal, $least:literal..=$most:literal;)+) => {
@@ -54,6 +56,15 @@ numbers! {
     age_ms = 3_600_000, 1_000..=1_209_600_000;
     /// So many failed checks of its health in a row remove a worker.
     failures_max = 3, 1..=100;
+    /// So often may a worker degrade and recover within `flap_ms`: then it is replaced. 0: as often as it does.
+    flaps_max = 3, 0..=20;
+    /// Within which time a worker that recovers again and again is replaced, in milliseconds.
+    flap_ms = 600_000, 1_000..=86_400_000;
+    /// Of the workers so many, in percent, may be on their way in or out where others that still live are replaced: those
+    /// that fail their checks, are old, or of an older version. One at least.
+    replaced_percent_max = 34, 1..=100;
+    /// A worker whose processes have more memory, in MB of 1,048,576 bytes, is replaced after its session. 0: none is.
+    memory_warning_mb = 500, 0..=1_000_000;
     /// How often a worker's health is checked, in milliseconds.
     health_ms = 30_000, 100..=3_600_000;
     /// How long a session's worker is remembered after its end, in milliseconds.
@@ -110,6 +121,8 @@ pub struct PoolSettings {
     pub version: String,
     /// Whether the pool gives no more leases, and its spare workers go.
     pub draining: bool,
+    /// When it has more workers than else.
+    pub schedule: Schedule,
 }
 
 impl Default for PoolSettings {
@@ -121,6 +134,7 @@ impl Default for PoolSettings {
             foresee: true,
             version: "1".to_owned(),
             draining: false,
+            schedule: Schedule::default(),
         }
     }
 }
@@ -136,8 +150,9 @@ impl fmt::Display for PoolSettings {
         let reset_mode = self.reset_mode.as_str();
         write!(
             f,
-            "reset_mode {reset_mode} confirm {confirm} foresee {foresee} version {} draining {draining}",
-            self.version
+            "reset_mode {reset_mode} confirm {confirm} foresee {foresee} version {} draining {draining} schedule {}",
+            self.version,
+            self.schedule.text()
         )
     }
 }

@@ -24,6 +24,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Request<'a> {
     pub(super) pool: &'a str,
     pub(super) boot: &'a str,
+    pub(super) report: u64,
     pub(super) host: &'a str,
     pub(super) driver: &'a str,
     pub(super) capacity: usize,
@@ -51,6 +52,7 @@ pub(super) struct Report {
     pub(super) lease: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<String>,
+    pub(super) released: bool,
     pub(super) failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_bytes: Option<u64>,
@@ -91,6 +93,7 @@ impl Report {
             detail: None,
             lease: None,
             session: None,
+            released: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -98,6 +101,12 @@ impl Report {
             requests: 0,
             errors: 0,
         }
+    }
+
+    /// It has the lease and session, or none any more; what it said of another is over.
+    pub(super) fn serve(&mut self, session: Option<(String, String)>) {
+        (self.lease, self.session) = session.unzip();
+        self.released = false;
     }
 }
 
@@ -177,6 +186,9 @@ pub(super) enum Trouble {
     /// Somebody has to mend something: a key, a name.
     #[error("{0}")]
     Refused(String),
+    /// Something newer was heard of this runner, or of another of its name.
+    #[error("{0}")]
+    Overtaken(String),
 }
 
 /// Makes the calls of one runner.
@@ -256,6 +268,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> Trouble {
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let text = scrub::foreign(&format!("{} {} {}", status.as_u16(), problem.code, problem.detail));
+    if status == StatusCode::CONFLICT && problem.code == "stale_report" {
+        return Trouble::Overtaken(text);
+    }
     let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     if passes { Trouble::Passing(text) } else { Trouble::Refused(text) }
 }

@@ -57,6 +57,8 @@ pub(super) struct Runner {
     drain: Duration,
     store: Option<String>,
     revision: Option<String>,
+    /// How many calls there were: what each tells has a higher number than what was told before.
+    reports: u64,
     workers: BTreeMap<String, Handle>,
     /// Those that the server speaks of and that are not here.
     unknown: BTreeMap<String, Report>,
@@ -68,13 +70,13 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(spec: Arc<Spec>, caller: Caller, capacity: usize, drain: Duration) -> Self {
         let (workers, unknown) = (BTreeMap::new(), BTreeMap::new());
-        let (store, revision, draining, answered) = (None, None, None, Instant::now());
-        Self { spec, caller, capacity, drain, store, revision, workers, unknown, draining, answered }
+        let (store, revision, reports, draining, answered) = (None, None, 0, None, Instant::now());
+        Self { spec, caller, capacity, drain, store, revision, reports, workers, unknown, draining, answered }
     }
 
     /// Runs until it was asked to stop (`asked` counts how often), and nothing is left.
     pub(super) async fn run(mut self, mut asked: watch::Receiver<u32>) {
-        let (mut has_news, mut last_calls) = (true, 0);
+        let (mut has_news, mut last_calls, mut is_overtaken) = (true, 0, false);
         while last_calls < LAST_CALLS {
             let is_last = self.is_over();
             let wait = if has_news || is_last { Duration::ZERO } else { WAIT };
@@ -85,6 +87,7 @@ impl Runner {
             has_news = match outcome {
                 None => true,
                 Some(Ok(answer)) => {
+                    is_overtaken = false;
                     // Who answers at once has news, or does not hold calls back.
                     let is_old = self.revision.as_ref() == Some(&answer.revision);
                     let is_unheld = is_old && !wait.is_zero() && began.elapsed() < UNHELD;
@@ -96,7 +99,11 @@ impl Runner {
                     has_news
                 }
                 Some(Err(trouble)) => {
-                    pause(complaint(&trouble, is_last), &mut asked).await;
+                    // Once that is nothing: what there is now is told at once. Told and refused again, it is somebody else.
+                    let was_overtaken = std::mem::replace(&mut is_overtaken, matches!(trouble, Trouble::Overtaken(_)));
+                    if was_overtaken || !is_overtaken {
+                        pause(complaint(&trouble, is_last), &mut asked).await;
+                    }
                     true
                 }
             };
@@ -106,16 +113,18 @@ impl Runner {
 
     /// One call, unless something changes first; with it those that it tells to be gone.
     async fn call(
-        &self,
+        &mut self,
         wait: Duration,
         asked: &mut watch::Receiver<u32>,
     ) -> (Option<Result<Answer, Trouble>>, Vec<String>) {
+        self.reports += 1;
         let workers: Vec<_> = self.workers.values().map(Handle::report).chain(self.unknown.values().cloned()).collect();
         let gone =
             workers.iter().filter(|report| report.state == State::Gone).map(|report| report.id.clone()).collect();
         let request = Request {
             pool: self.spec.pool.as_str(),
             boot: &self.spec.boot,
+            report: self.reports,
             host: &self.spec.host,
             driver: self.spec.driver.name(),
             capacity: self.capacity,
@@ -272,6 +281,13 @@ fn complaint(trouble: &Trouble, is_last: bool) -> Duration {
         }
         Trouble::Refused(why) => {
             tracing::error!(line.notice = Empty, why, "the server refuses this runner: everything stays as it is");
+        }
+        Trouble::Overtaken(why) => {
+            tracing::error!(
+                line.notice = Empty,
+                why,
+                "another runner of this name has begun: everything stays as it is"
+            );
         }
     }
     let pause = if is_last || matches!(trouble, Trouble::Passing(_)) { PASSING } else { REFUSED };

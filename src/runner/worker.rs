@@ -169,7 +169,8 @@ impl Worker {
                         tracing::info!(worker = self.id, pid = life.running().pid(), took_ms, "a worker is ready");
                         self.tell(|report| {
                             (report.state, report.endpoint, report.memory_bytes) = (State::Ready, endpoint, memory);
-                            (report.lease, report.session, report.failures) = (None, None, 0);
+                            report.serve(None);
+                            report.failures = 0;
                             ended(report, number, Ok(()));
                         });
                         return Ok(life);
@@ -262,7 +263,7 @@ impl Worker {
         life.served = Some(Served { canary: canary.clone(), environment, before });
         let (lease, session) = (new.lease.clone(), new.session.clone());
         let frame = ToWorker::Assign { seq, lease, session, environment: new.environment, metadata, canary };
-        self.tell(|report| (report.lease, report.session) = (Some(new.lease), Some(new.session)));
+        self.tell(|report| report.serve(Some((new.lease, new.session))));
         life.say(&frame, until).await?;
         let answer = self.answer(life, until, |frame| match frame {
             FromWorker::Assigned { seq: of } if *of == seq => Some(Ok(())),
@@ -276,7 +277,8 @@ impl Worker {
             }),
             // It has seen the session's secrets: until it is reset it is not clean.
             Ok(Err(reason)) => self.tell(|report| {
-                (report.state, report.lease, report.session) = (State::Resetting, None, None);
+                report.state = State::Resetting;
+                report.serve(None);
                 ended(report, Some(number), Err(&reason));
             }),
             Err(end) => {
@@ -297,7 +299,8 @@ impl Worker {
             Ok(Ok(())) => {
                 life.served = None;
                 self.tell(|report| {
-                    (report.state, report.lease, report.session) = (State::Ready, None, None);
+                    report.state = State::Ready;
+                    report.serve(None);
                     ended(report, Some(number), Ok(()));
                 });
                 Ok(())
@@ -367,6 +370,7 @@ impl Worker {
             }
             FromWorker::Release { lease } if self.told.borrow().lease.as_ref() == Some(lease) => {
                 tracing::info!(worker = self.id, lease, "a worker says that its session is over");
+                self.tell(|report| report.released = true);
             }
             // Late, or of a newer worker.
             _ => {}

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A newer leader has begun.
     #[error("a newer leader has begun")]
     StaleTerm,
+    /// A newer report of the runner was heard.
+    #[error("a newer report was heard")]
+    StaleReport,
 }
 
 impl Refusal {
@@ -50,6 +53,7 @@ impl Refusal {
             "UNDER_WAY" => Self::UnderWay,
             "TOO_MANY" => Self::TooMany,
             "STALE_TERM" => Self::StaleTerm,
+            "STALE_REPORT" => Self::StaleReport,
             _ => return None,
         })
     }

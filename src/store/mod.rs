@@ -50,7 +50,7 @@ pub use record::Record;
 pub use rules::{AcquireRules, Commit, Judgement, Observation, ObserveRules, Verdict};
 pub use schema::{SCHEMA_VERSION, Schema};
 pub use script::scripts;
-pub use worker::Lapsed;
+pub use worker::{Heard, Lapsed};
 
 /// How a [`Store`] is reached.
 #[derive(Debug, Clone)]

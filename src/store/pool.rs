@@ -12,7 +12,8 @@ use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::pool::{
-    Assignment, Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Wish, WorkerState,
+    Assignment, Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Schedule, Wish,
+    WorkerState,
 };
 
 /// What became of a wish.
@@ -99,14 +100,26 @@ impl Store {
     /// what that would be.
     pub async fn plan_pool(&self, pool: &PoolName, jitter: u32, dry: bool) -> Result<Option<Planned>, StoreError> {
         const STARTS_MAX: usize = 16;
+        // What the schedule asks for now is worked out here, by the time of the answer that told it.
+        const SCHEDULES_MAX: usize = 4;
         let shard = self.shard_of(pool);
         let ids: Vec<String> = (0..STARTS_MAX).map(|_| WorkerId::new(shard.0).to_string()).collect();
         let own = [pool_key(pool), ids.join(" "), jitter.to_string(), u8::from(dry).to_string()];
-        let told: Option<(u64, u64, u64, String, u64, u64)> =
-            self.call_pool(&script::POOL_PLAN, shard, &[shard.pool(pool)], &own, None, &[]).await?;
-        Ok(told.map(|(at_ms, wanted, there, reason, starts, goes)| Planned {
-            plan: Plan { at_ms, wanted, there, starts, goes, reason },
-        }))
+        let keys = [shard.pool(pool)];
+        let mut schedule = Schedule::default();
+        let mut now_ms = 0;
+        for _ in 0..SCHEDULES_MAX {
+            let (text, scheduled) = (schedule.text(), schedule.at(now_ms));
+            let last = [text.as_str(), &scheduled.spare.to_string(), &scheduled.min.to_string()];
+            let told: Option<(u64, u64, u64, String, u64, u64, String)> =
+                self.call_pool(&script::POOL_PLAN, shard, &keys, &own, None, &last).await?;
+            let Some((at_ms, wanted, there, reason, starts, goes, its_own)) = told else { return Ok(None) };
+            if its_own.is_empty() {
+                return Ok(Some(Planned { plan: Plan { at_ms, wanted, there, starts, goes, reason } }));
+            }
+            (schedule, now_ms) = (Schedule::from_text(&its_own), at_ms);
+        }
+        Err(StoreError::nonsense("a schedule that changes with every look".to_owned()))
     }
 
     /// A session asks for a worker; `id` is for a new lease.
@@ -273,6 +286,7 @@ fn parse_status(pool: &PoolName, fields: &Fields, counts: &HashMap<String, u64>)
         foresee: text("foresee") != Some("0"),
         draining: text("draining") == Some("1"),
         version: text("version").unwrap_or_default().to_owned(),
+        schedule: Schedule::from_text(text("schedule").unwrap_or_default()),
         ..PoolSettings::default()
     };
     for (name, value, ..) in settings.numbers.named() {

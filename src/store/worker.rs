@@ -24,16 +24,20 @@ pub struct Lapsed {
     pub braked: u64,
 }
 
+/// What a runner is answered.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// How often workers' health is to be checked.
+    pub health_ms: u32,
+    /// What is to become of each worker.
+    pub instructions: Vec<Instruction>,
+}
+
 type RawInstruction = (String, String, u64, u64, String, String, String);
 
 impl Store {
     /// A runner tells what it runs, and hears what is to become of each worker.
-    pub async fn sync_runner(
-        &self,
-        pool: &PoolName,
-        runner: &Runner,
-        believed: Duration,
-    ) -> Result<Vec<Instruction>, StoreError> {
+    pub async fn sync_runner(&self, pool: &PoolName, runner: &Runner, believed: Duration) -> Result<Heard, StoreError> {
         let shard = self.shard_of(pool);
         let key = shard.runner(pool, &runner.name);
         let workers = format!("{key}:workers");
@@ -47,11 +51,16 @@ impl Store {
             u8::from(runner.draining).to_string(),
             believed.as_millis().to_string(),
             serde_json::to_string(&runner.workers).map_err(|error| StoreError::nonsense(error.to_string()))?,
+            runner.boot.encoded().into_owned(),
+            runner.report.to_string(),
         ];
         let told: Vec<Value> = self.call_pool(&script::RUNNER_SYNC, shard, &keys, &own, None, &[]).await?;
-        let mut instructions = told.into_iter().skip(1).map(instruction).collect::<Result<Vec<_>, _>>()?;
+        let mut told = told.into_iter().skip(1);
+        let health_ms = told.next().ok_or_else(|| StoreError::nonsense("no interval of health".to_owned()))?;
+        let health_ms = u32::from_redis_value(health_ms).map_err(redis::RedisError::from)?;
+        let mut instructions = told.map(instruction).collect::<Result<Vec<_>, _>>()?;
         instructions.sort_by(|a, b| a.worker.cmp(&b.worker));
-        Ok(instructions)
+        Ok(Heard { health_ms, instructions })
     }
 
     /// The name under which hints for the runner arrive.
@@ -145,6 +154,7 @@ fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
         health: own("health"),
         failures: count("failures"),
         cordoned: text("cordoned").is_some(),
+        memory_high: text("memory_high").is_some(),
         created_at_ms: count("created_at"),
         sessions: count("sessions"),
         lease: text("lease").cloned(),

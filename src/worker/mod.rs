@@ -48,6 +48,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Worker<R, W> {
         }
     }
 
+    /// Says that the session of the lease is over, before its holder does: the lease ends, and a reset follows.
+    pub async fn release(&mut self, lease: &str) -> Result<(), FrameError> {
+        self.say(&FromWorker::Release { lease: lease.to_owned() }).await
+    }
+
     /// Says something.
     pub async fn say(&mut self, frame: &FromWorker) -> Result<(), FrameError> {
         frames::write(&mut self.to, frame).await
@@ -70,6 +75,9 @@ mod tests {
         assert!(matches!(worker.next().await, Ok(Some(ToWorker::Health { seq: 7 }))), "what is unknown is let pass");
         worker.say(&FromWorker::Healthy { seq: 7, requests: 1, errors: 0 }).await.unwrap();
         assert!(matches!(frames::read(&mut said).await, Ok(Some(FromWorker::Healthy { seq: 7, .. }))));
+        worker.release("lse_3_a").await.unwrap();
+        let over = frames::read(&mut said).await;
+        assert!(matches!(over, Ok(Some(FromWorker::Release { lease })) if lease == "lse_3_a"));
         frames::write(&mut tell, &ToWorker::Drain {}).await.unwrap();
         assert!(matches!(worker.next().await, Ok(None)));
     }

@@ -174,6 +174,26 @@ async fn ten_sessions_find_nothing_of_each_other_and_most_are_on_workers_that_se
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_its_worker_calls_over_is_over_and_the_worker_serves_the_next() {
+    let mut yard = Yard::start(1, json!({"spare": 1, "max": 1})).await;
+    yard.add_runner(&echo(), 2);
+    yard.until_ready(1).await;
+    let caller = Caller::of(&yard);
+    let mut workers = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let (status, lease) = caller.lease(json!({"wait_seconds": 20, "ttl_seconds": 600})).await.expect("an answer");
+        assert_eq!(status, 201, "{lease}");
+        ask(lease["endpoint"].as_str().expect("an address"), "/leave", Some(json!({}))).await;
+        let path = format!("/v1/leases/{}", lease["id"].as_str().expect("an id"));
+        eventually("it is over", async || (yard.get(&path).await?["code"] == "lease_not_found").then_some(())).await;
+        assert_eq!(caller.release(&lease).await, Some(204), "it was given back already");
+        workers.insert(lease["worker"].to_string());
+    }
+    assert_eq!(workers.len(), 1);
+    assert_eq!(yard.until_ready(1).await["resets_proved"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_lies_about_its_reset_is_discarded() {
     let mut yard = Yard::start(1, json!({"spare": 1, "max": 2})).await;
     yard.add_runner(&bad("lies"), 4);

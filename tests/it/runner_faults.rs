@@ -138,6 +138,25 @@ async fn sessions_go_on_while_the_server_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_runner_tells_is_numbered_and_a_runner_that_was_replaced_keeps_its_sessions_and_says_so() {
+    let rig = Rig::start(bad("honest")).await;
+    let pid = pid(&rig.ready(WORKER).await);
+    rig.assign(WORKER, "a").await;
+    rig.mood(Mood::Overtaken);
+    let from = rig.calls();
+    eventually("it calls again", async || (rig.calls() >= from + 2).then_some(())).await;
+    eventually("it says so", async || rig.runner.logged().contains("another runner of this name").then_some(())).await;
+    assert!(is_running(pid));
+    rig.mood(Mood::Well);
+    let from = rig.calls();
+    assert_eq!(rig.until_state(WORKER, from, "busy").await["lease"], "lse_a");
+    // Each has a number of its own, those that were given up or refused too.
+    let numbers: Vec<_> = rig.told_since(0).iter().map(|call| call["report"].as_u64().expect("a number")).collect();
+    let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+    assert!(numbers[0] == 1 && distinct.len() == numbers.len(), "{numbers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_store_decides_nothing_before_it_was_told_everything() {
     let rig = Rig::start(bad("honest")).await;
     let pids = [pid(&rig.ready(WORKER).await), pid(&rig.ready("wrk_3_b").await)];

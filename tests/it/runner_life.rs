@@ -164,3 +164,19 @@ async fn a_worker_in_rust_serves_and_forgets() {
     }
     assert!(rig.stop(WORKER).await["detail"].is_null());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_calls_its_session_over_has_that_told_until_it_has_forgotten_it() {
+    let rig = Rig::start(echo()).await;
+    let endpoint = endpoint(&rig.ready(WORKER).await);
+    for session in ["a", "b"] {
+        let busy = rig.assign(WORKER, session).await;
+        assert_eq!(busy["released"], false, "{busy}");
+        let from = rig.calls();
+        ask(&endpoint, "/leave", Some(json!({}))).await;
+        let over = rig.until(WORKER, from, "released", |report| report["released"] == true).await;
+        assert_eq!((&over["state"], &over["lease"]), (&json!("busy"), &json!(format!("lse_{session}"))), "{over}");
+        let clean = rig.reset(WORKER, "soft").await;
+        assert_eq!((&clean["done"], &clean["released"]), (&json!(true), &json!(false)), "{clean}");
+    }
+}

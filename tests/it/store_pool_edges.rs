@@ -311,3 +311,21 @@ async fn marks_of_what_is_gone_are_taken_away() {
     assert_eq!((left, leases.contains(&"lease:l1".to_owned())), (0, false));
     assert_eq!(pool.state(busy).await.0, WorkerState::Busy);
 }
+
+#[tokio::test]
+async fn no_room_is_said_only_where_no_runner_has_any() {
+    let mut many = settings();
+    (many.numbers.spare, many.numbers.max, many.numbers.starts_max) = (30, 100, 100);
+    for (capacity, looks) in [
+        (20, vec![(16, "starting"), (4, "no_room"), (0, "no_room")]),
+        (16, vec![(16, "no_room")]),
+        (40, vec![(16, "starting"), (14, "spare")]),
+    ] {
+        let pool = PoolScene::open(many.clone()).await;
+        pool.sync(&mut TestRunner::new("one", capacity)).await;
+        for (starts, reason) in looks {
+            let plan = pool.plan().await;
+            assert_eq!((plan.starts, plan.reason.as_str()), (starts, reason), "{capacity}");
+        }
+    }
+}

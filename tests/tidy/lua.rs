@@ -28,6 +28,7 @@ pub(crate) fn is_shared(file: &File) -> bool {
     ["/prelude.lua", "/idempotency.lua", "/record.lua", "/habit.lua", "/shared.lua", "/rules.lua"]
         .iter()
         .chain(&["/pool/states.lua", "/pool/save.lua", "/pool/demand.lua", "/reap/brake.lua", "/runner/follow.lua"])
+        .chain(&["/pool/recovery.lua", "/pool/failure.lua"])
         .any(|shared| file.path.ends_with(shared))
 }
 

@@ -8,6 +8,7 @@ Try it with a runner::
 It serves HTTP on loopback, at the address that it announces:
 
 - `POST /say` with `{"text": "…"}` keeps the text in all six stores, in a file and in `os.environ`,
+- `POST /leave` says that the session is over,
 - `GET /recall?phrase=…` tells which of them know the phrase,
 - `GET /pid` tells the number of the process.
 """
@@ -69,13 +70,18 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Keep what is said."""
+        """Keep what is said, or end the session."""
         length = min(int(self.headers.get("content-length") or 0), BODY_BYTES_MAX)
-        text = str(json.loads(self.rfile.read(length))["text"])
+        body = self.rfile.read(length)
         session = worker.session
         if session is None:
             self.answer(HTTPStatus.CONFLICT, {"error": "there is no session"})
             return
+        if self.path == "/leave":
+            session.release()
+            self.answer(HTTPStatus.OK, {"session": session.id})
+            return
+        text = str(json.loads(body)["text"])
         keep(session, text)
         worker.count()
         self.answer(HTTPStatus.OK, {"session": session.id, "kept_by": list(ITEMS)})

@@ -11,18 +11,18 @@ use crate::alert::{AlertState, Rule};
 use crate::dispatch::{PROVIDER_ROOM_CHARS_MAX, SessionState, State};
 use crate::error_report::{CONTEXT_MAX, Category, GroupId, Severity};
 use crate::http::fields::{
-    AffinityName, AgentName, BreakerName, CAPACITY_MAX, CallOutcome, Capacity, CategoryName, DriverName,
-    ERROR_BYTES_MAX, Environment, ErrorContext, ErrorText, FORCE_SECONDS_MAX, FencingToken, ForceSeconds, ForceTo,
-    HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label, LeaseSeconds,
-    LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, ObservedName, PageRoomName, PermitId, PersonName,
-    PoolNameText, PriorityName, RateLimitPerSecond, ResetModeName, RoomName, RunnerName, SNOOZE_SECONDS_MAX,
-    STACK_BYTES_MAX, ScopeName, Session, SessionName, SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX,
-    TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName, WAIT_SECONDS_MAX,
-    WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
+    AffinityName, AgentName, BreakerName, CAPACITY_MAX, CallOutcome, Capacity, CategoryName, ClockTime, DayName,
+    DriverName, ERROR_BYTES_MAX, Environment, ErrorContext, ErrorText, FORCE_SECONDS_MAX, FencingToken, ForceSeconds,
+    ForceTo, HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label,
+    LeaseSeconds, LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, ObservedName, PageRoomName, PermitId,
+    PersonName, PoolNameText, PriorityName, RateLimitPerSecond, ResetModeName, RoomName, RunnerName,
+    SNOOZE_SECONDS_MAX, STACK_BYTES_MAX, ScopeName, Session, SessionName, SeverityName, SnoozeSeconds, StackText,
+    StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, TimeZoneName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName,
+    WAIT_SECONDS_MAX, WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
 };
 use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
-use crate::pool::ResetMode;
+use crate::pool::{Day, ResetMode};
 
 /// Printable characters, as [`crate::name::Name::room`] takes them. Readers of other languages know these escapes.
 const PRINTABLE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u200B-\u200F\u202A-\u202E\u2066-\u2069\uFEFF]+$";
@@ -155,6 +155,21 @@ schema!(
     ResetModeName,
     text("Between two sessions: `soft`, the worker clears itself and that is checked; `restart`, its process is started anew; `fresh`, another worker takes its place.")
         .enum_values(Some(ResetMode::ALL.map(ResetMode::as_str)))
+);
+schema!(DayName, text("A day of the week.").enum_values(Some(Day::ALL.map(Day::as_str))));
+schema!(
+    ClockTime,
+    text("A time of day, by the clocks of a time zone: `00:00` to `24:00`.")
+        .pattern(Some("^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"))
+        .examples(["08:45"])
+);
+schema!(
+    TimeZoneName,
+    text("A name of the IANA's database of time zones.")
+        .min_length(Some(1))
+        .max_length(Some(64))
+        .pattern(Some("^[A-Za-z0-9_+/-]+$"))
+        .examples(["Europe/Berlin"])
 );
 schema!(VersionName, name(PLAIN, "2026-11-21", "A version: 1 to 128 letters, digits, `_`, `.`, `-`."));
 schema!(SessionName, name(PRINTABLE, "ann", "A session's name: 1 to 128 printable characters."));
@@ -302,6 +317,10 @@ mod tests {
         agree::<SnoozeSeconds>([0, 1, 86_400, 86_401].map(|n| json!(n)).into_iter().chain(others()));
         let states = State::ALL.map(|state| json!(state.as_str()));
         agree::<StateName>(states.into_iter().chain(others()).chain([json!("Active")]));
+        let days = Day::ALL.map(|day| json!(day.as_str()));
+        agree::<DayName>(days.into_iter().chain([json!("Mon"), json!("monday")]).chain(others()));
+        let times = ["00:00", "08:45", "23:59", "24:00", "24:01", "8:45", "08:60"].map(|time| json!(time));
+        agree::<ClockTime>(times.into_iter().chain(others()));
         agree::<BreakerName>(lengths().chain(others()));
         agree::<PermitId>(lengths().chain(others()));
         agree::<Note>(lengths().chain(others()));

@@ -4,6 +4,7 @@ pub(super) mod define;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
+mod schedule;
 mod settings;
 pub(super) mod trigger;
 mod view;
@@ -31,6 +32,7 @@ impl From<PoolError> for Problem {
             PoolError::WorkerBusy => Self::new(Code::WorkerBusy, "the worker of this session serves another one"),
             PoolError::Draining => Self::new(Code::PoolDraining, "the pool is drained"),
             PoolError::LeaseLost => Self::new(Code::LeaseLost, "the lease is over, or is not held by this token"),
+            PoolError::StaleReport => Self::new(Code::StaleReport, "a newer report of this runner was heard"),
             PoolError::BadCursor => DispatchError::BadCursor.into(),
             PoolError::KeyReused => DispatchError::KeyReused.into(),
             PoolError::UnderWay => DispatchError::UnderWay.into(),

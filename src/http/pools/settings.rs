@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::schedule::{self, WindowView};
 use crate::http::fields::{Count, ResetModeName, VersionName};
 use crate::http::problem::{Code, Problem};
 use crate::name::Name;
@@ -52,6 +53,19 @@ pub(in crate::http) struct SettingsView {
     /// So many failed checks of its health in a row remove a worker.
     #[schema(value_type = u32, minimum = 1, maximum = 100, default = 3)]
     failures_max: Count,
+    /// So often may a worker degrade and recover within `flap_ms`: then it is replaced. 0: as often as it does.
+    #[schema(value_type = u32, minimum = 0, maximum = 20, default = 3)]
+    flaps_max: Count,
+    /// Within which time a worker that recovers again and again is replaced, in milliseconds.
+    #[schema(value_type = u32, minimum = 1_000, maximum = 86_400_000, default = 600_000)]
+    flap_ms: Count,
+    /// Of the workers so many, in percent, may be on their way in or out where others that still live are replaced: those
+    /// that fail their checks, are old, or of an older version. One at least.
+    #[schema(value_type = u32, minimum = 1, maximum = 100, default = 34)]
+    replaced_percent_max: Count,
+    /// A worker whose processes have more memory, in MB of 1,048,576 bytes, is replaced after its session. 0: none is.
+    #[schema(value_type = u32, minimum = 0, maximum = 1_000_000, default = 500)]
+    memory_warning_mb: Count,
     /// How often a worker's health is checked, in milliseconds.
     #[schema(value_type = u32, minimum = 100, maximum = 3_600_000, default = 30_000)]
     health_ms: Count,
@@ -79,6 +93,9 @@ pub(in crate::http) struct SettingsView {
     /// Whether the pool gives no more leases, and its spare workers go.
     #[schema(default = false)]
     draining: bool,
+    /// Windows of the week in which it has at least so many workers; the most of all that hold counts.
+    #[schema(max_items = 16)]
+    schedule: Vec<WindowView>,
 }
 
 impl Default for SettingsView {
@@ -104,6 +121,10 @@ impl From<PoolSettings> for SettingsView {
             sessions_max: Count(n.sessions_max),
             age_ms: Count(n.age_ms),
             failures_max: Count(n.failures_max),
+            flaps_max: Count(n.flaps_max),
+            flap_ms: Count(n.flap_ms),
+            replaced_percent_max: Count(n.replaced_percent_max),
+            memory_warning_mb: Count(n.memory_warning_mb),
             health_ms: Count(n.health_ms),
             affinity_ms: Count(n.affinity_ms),
             cool_down_ms: Count(n.cool_down_ms),
@@ -113,6 +134,7 @@ impl From<PoolSettings> for SettingsView {
             foresee: settings.foresee,
             version: VersionName(Name::strict(settings.version).unwrap_or_else(|_| Name::of_code("1"))),
             draining: settings.draining,
+            schedule: schedule::view(settings.schedule),
         }
     }
 }
@@ -135,6 +157,10 @@ impl TryFrom<SettingsView> for PoolSettings {
             sessions_max: view.sessions_max.0,
             age_ms: view.age_ms.0,
             failures_max: view.failures_max.0,
+            flaps_max: view.flaps_max.0,
+            flap_ms: view.flap_ms.0,
+            replaced_percent_max: view.replaced_percent_max.0,
+            memory_warning_mb: view.memory_warning_mb.0,
             health_ms: view.health_ms.0,
             affinity_ms: view.affinity_ms.0,
             cool_down_ms: view.cool_down_ms.0,
@@ -152,6 +178,7 @@ impl TryFrom<SettingsView> for PoolSettings {
             foresee: view.foresee,
             version: view.version.0.as_str().to_owned(),
             draining: view.draining,
+            schedule: schedule::read(view.schedule)?,
         })
     }
 }

@@ -68,8 +68,9 @@ pub(in crate::http) struct PlanView {
     starts: u64,
     /// How many go.
     goes: u64,
-    /// Why: `spare`, `waiting`, `foreseen`, `min`, `max`, `unused`, `draining`, `cooling_down`, `backing_off` (starts
-    /// failed), `no_room` (no runner has any left).
+    /// Why: `spare`, `scheduled` (its schedule asks for it), `waiting`, `foreseen`, `min`, `max`, `unused`, `draining`, `cooling_down`, `backing_off` (starts
+    /// failed), `starting` (more are to start than a look starts: the next one goes on), `no_room` (no runner has any
+    /// left).
     reason: String,
 }
 

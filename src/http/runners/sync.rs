@@ -28,14 +28,16 @@ const TEXT_CHARS_MAX: usize = 1_000;
 
 /// What a runner has.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = RunnerReport, example = json!({"pool": "py", "host": "node-1", "driver": "process", "capacity": 10,
+#[schema(as = RunnerReport, example = json!({"pool": "py", "boot": "9f1c", "report": 1, "host": "node-1", "driver": "process", "capacity": 10,
     "workers": []}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Request {
     pool: PoolNameText,
     /// New at each start of the runner.
-    #[expect(dead_code, reason = "told for those who look at requests")]
-    boot: Option<Label>,
+    boot: Label,
+    /// The number of this report: higher with each call of a start. What comes after a newer one is refused.
+    #[schema(value_type = u64, maximum = 9_007_199_254_740_991_u64)]
+    report: Amount,
     host: Label,
     driver: DriverName,
     capacity: Capacity,
@@ -75,6 +77,9 @@ struct ReportedWorker {
     lease: Option<String>,
     /// The session that it serves.
     session: Option<SessionName>,
+    /// Whether the worker says that this session is over: its lease then ends as if its holder had given it back.
+    #[serde(default)]
+    released: bool,
     /// How many checks of its health failed in a row.
     #[serde(default)]
     #[schema(value_type = u32, default = 0, maximum = 4_294_967_295_u32)]
@@ -150,7 +155,7 @@ impl std::fmt::Debug for AssignmentView {
     }
 }
 
-refusals!(TooManyPools, StoreUnavailable);
+refusals!(StaleReport, TooManyPools, StoreUnavailable);
 
 /// Tell what a runner has
 ///
@@ -179,6 +184,8 @@ pub(in crate::http) async fn sync(
         driver: request.driver.0,
         capacity: request.capacity.0,
         draining: request.draining,
+        boot: request.boot.0,
+        report: request.report.0,
         workers,
     };
     let store = app.pools.store_id().await?;
@@ -210,6 +217,7 @@ impl TryFrom<ReportedWorker> for Observed {
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
             session: worker.session.map(|session| session.0.encoded().into_owned()),
+            released: worker.released,
             failures: worker.failures.0,
             memory_bytes: worker.memory_bytes.map(|number| number.0),
             pid: worker.pid.map(|pid| pid.0),

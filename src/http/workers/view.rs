@@ -29,6 +29,8 @@ pub(in crate::http) struct WorkerView {
     failures: u64,
     /// Whether it gets no new sessions.
     cordoned: bool,
+    /// What else is to be said of it: `memory_high` where its processes have more than `memory_warning_mb` of its pool.
+    conditions: Vec<&'static str>,
     created_at: Timestamp,
     /// How many sessions it had.
     sessions: u64,
@@ -75,6 +77,7 @@ impl From<Worker> for WorkerView {
             health: worker.health,
             failures: worker.failures,
             cordoned: worker.cordoned,
+            conditions: worker.memory_high.then_some("memory_high").into_iter().collect(),
             created_at: Timestamp(worker.created_at_ms),
             sessions: worker.sessions,
             lease: worker.lease,

@@ -137,9 +137,9 @@ async fn send(running: &Running, method: &str, template: &str, thing: &str, key:
         _ if method != "POST" => None,
         "/v1/pools/{pool}/leases" => Some(json!({"session": "ann"})),
         "/v1/leases/{id}/renew" | "/v1/leases/{id}/release" => Some(json!({"token": 1})),
-        "/v1/runners/{runner}/sync" => {
-            Some(json!({"pool": "py", "host": "h", "driver": "process", "capacity": 1, "workers": []}))
-        }
+        "/v1/runners/{runner}/sync" => Some(
+            json!({"pool": "py", "boot": "b", "report": 1, "host": "h", "driver": "process", "capacity": 1, "workers": []}),
+        ),
         "/v1/dispatches" => Some(json!({"room": "lobby", "agent": "guide"})),
         "/v1/dispatches/{id}/ttl" => Some(json!({"ttl_seconds": 9})),
         "/v1/connect" => Some(json!({"room": "lobby"})),

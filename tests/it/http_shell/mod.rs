@@ -15,3 +15,4 @@ mod locks;
 mod names;
 mod policies;
 mod routes;
+mod runners;

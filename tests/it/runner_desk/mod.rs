@@ -35,6 +35,8 @@ pub(crate) enum Mood {
     Refusing(u16),
     /// With a page of a proxy.
     Proxy,
+    /// Something newer was heard.
+    Overtaken,
 }
 
 struct Desk {
@@ -338,6 +340,9 @@ impl Desk {
             Mood::Refusing(status) => {
                 let status = StatusCode::from_u16(status).expect("a status");
                 Some((status, Json(json!({"code": "redis_unavailable", "detail": "try again"}))).into_response())
+            }
+            Mood::Overtaken => {
+                Some((StatusCode::CONFLICT, Json(json!({"code": "stale_report", "detail": "late"}))).into_response())
             }
             Mood::Proxy => Some("<html>all is well</html>".into_response()),
         }

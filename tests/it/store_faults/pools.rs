@@ -37,13 +37,14 @@ enum Act {
     SyncLost,
     SyncAdopts,
     SyncBusy,
+    SyncReleased,
     ReapLease,
     ReapRunner,
     ReapWaiting,
     ReapWorker,
 }
 
-const ACTS: [Act; 25] = [
+const ACTS: [Act; 26] = [
     Act::Define,
     Act::DefineAnew,
     Act::PlanStart,
@@ -65,6 +66,7 @@ const ACTS: [Act; 25] = [
     Act::SyncLost,
     Act::SyncAdopts,
     Act::SyncBusy,
+    Act::SyncReleased,
     Act::ReapLease,
     Act::ReapRunner,
     Act::ReapWaiting,
@@ -172,7 +174,13 @@ impl Act {
                     pool.scene.pass(by(3));
                 }
             }
-            Self::Renew | Self::Keep | Self::Release | Self::SyncReset | Self::SyncLost | Self::SyncAdopts => {
+            Self::Renew
+            | Self::Keep
+            | Self::Release
+            | Self::SyncReset
+            | Self::SyncLost
+            | Self::SyncAdopts
+            | Self::SyncReleased => {
                 let lease = pool.lease(runner, Some("anna")).await;
                 pool.scene.pass(by(1));
                 if self == Self::SyncReset {
@@ -183,7 +191,9 @@ impl Act {
                 if matches!(self, Self::SyncReset | Self::SyncLost | Self::Release) {
                     pool.ask(&wish(Some("bert"))).await;
                 }
-                if self == Self::SyncLost {
+                if self == Self::SyncReleased {
+                    runner.tell(ready.worker, |it| it.released = true);
+                } else if self == Self::SyncLost {
                     runner.runner.workers.clear();
                 } else if self == Self::SyncAdopts {
                     pool.anew().await;
@@ -254,7 +264,8 @@ impl Act {
             | Self::SyncReset
             | Self::SyncLost
             | Self::SyncAdopts
-            | Self::SyncBusy => store.sync_runner(&pool.pool, &ready.runner.runner, HEARD).await.map(told),
+            | Self::SyncBusy
+            | Self::SyncReleased => store.sync_runner(&pool.pool, &ready.runner.runner, HEARD).await.map(told),
             Self::ReapLease | Self::ReapRunner => store.reap_leases(shard, TERM, 100, HEARD).await.map(told),
             Self::ReapWaiting | Self::ReapWorker => store.reap_pools(shard, TERM, 100).await.map(told),
         }
@@ -276,7 +287,7 @@ async fn each_act_of_pools_changes_what_it_says_also_after_a_flush_of_the_script
             Act::DefineAnew => None,
             Act::PlanDismiss | Act::Recycle | Act::ReapWorker => Some(WorkerState::Terminating),
             Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
-            Act::Release | Act::ReapLease => Some(WorkerState::Resetting),
+            Act::Release | Act::ReapLease | Act::SyncReleased => Some(WorkerState::Resetting),
             Act::Define | Act::PlanStart | Act::Cordon | Act::SyncNew | Act::SyncStarted => Some(WorkerState::Ready),
             _ => Some(WorkerState::Busy),
         };

@@ -41,8 +41,9 @@ pub(crate) fn wish(session: Option<&str>) -> Wish {
 impl TestRunner {
     pub(crate) fn new(name: &str, capacity: u32) -> Self {
         let strict = |text: &str| Name::strict(text).expect("a name");
-        let (name, host, driver) = (strict(name), strict("host"), strict("process"));
-        Self { runner: Runner { name, host, driver, capacity, draining: false, workers: Vec::new() } }
+        let (name, host, driver, boot) = (strict(name), strict("host"), strict("process"), strict("boot"));
+        let (draining, report, workers) = (false, 0, Vec::new());
+        Self { runner: Runner { name, host, driver, capacity, draining, boot, report, workers } }
     }
 
     fn observed(&mut self, id: &str) -> &mut Observed {
@@ -57,6 +58,7 @@ impl TestRunner {
             done: false,
             lease: None,
             session: None,
+            released: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -94,6 +96,7 @@ impl TestRunner {
             it.instruction = (*action != Action::Run).then_some(*token);
             it.lease = lease.clone().filter(|_| is_busy);
             it.session = session.clone().filter(|_| is_busy);
+            it.released = false;
             did = true;
         }
         did
@@ -143,9 +146,15 @@ impl PoolScene {
     }
 
     pub(crate) async fn sync(&self, runner: &mut TestRunner) -> Vec<Instruction> {
-        let told = self.scene.store.sync_runner(&self.pool, &runner.runner, HEARD).await.expect("instructions");
+        runner.runner.report += 1;
+        let told = self.hear(runner).await.expect("instructions");
         runner.runner.workers.retain(|worker| worker.state != ObservedState::Gone);
         told
+    }
+
+    /// What it told last, once more.
+    pub(crate) async fn hear(&self, runner: &TestRunner) -> Result<Vec<Instruction>, StoreError> {
+        Ok(self.scene.store.sync_runner(&self.pool, &runner.runner, HEARD).await?.instructions)
     }
 
     /// One round: what was told is done, and told back.
