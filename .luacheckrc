@@ -34,7 +34,9 @@ read_globals = {
   -- lua/pool/shared.lua, prepended to those of pools
   "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
   "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
-  "take_away", "grant", "is_heard", "ask_again", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
+  "take_away", "grant", "is_heard", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
+  -- lua/pool/keyed.lua, after it
+  "is_keyed", "count_keyed", "give_up", "let_go", "use_again", "ask_again", "answer_of", "rebind", "make_room", "end_idle",
   -- lua/pool/save.lua, after it
   "belongs", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
@@ -55,6 +57,7 @@ files["**/idempotency.lua"] = { ignore = { "211" } }
 files["**/habit.lua"] = { ignore = { "211" } }
 files["**/rules.lua"] = { ignore = { "211" } }
 files["**/states.lua"] = { ignore = { "211" } }
+files["**/keyed.lua"] = { ignore = { "211" } }
 files["**/save.lua"] = { ignore = { "211" } }
 files["**/demand.lua"] = { ignore = { "211" } }
 files["**/brake.lua"] = { ignore = { "211" } }

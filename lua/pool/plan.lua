@@ -12,6 +12,9 @@ if not p then
   return false
 end
 serve(p, now)
+if p.draining == '1' then
+  end_idle(p, now)
+end
 local n = {}
 for state in pairs(TRANSITIONS) do
   n[state] = redis.call('ZCARD', set_of(p, 'in:' .. state))

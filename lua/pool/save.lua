@@ -64,14 +64,17 @@ end
 
 local function save_lease(id, l, before, now)
   local p, member = { key = l.pool_key }, 'lease:' .. id
-  local lives, held = l.state ~= 'ended', l.state == 'held'
+  local lives = l.state ~= 'ended'
   local waits, waited = l.state == 'waiting', before.state == 'waiting'
   belongs(set_of(p, 'waiting'), id, waited and tonumber(before.place), waits and tonumber(l.place))
   belongs(set_of(p, 'unbound'), id, waited and not before.bound_to and tonumber(before.place),
     waits and not l.bound_to and tonumber(l.place))
   belongs(set_of(p, 'leases'), id, tonumber(before.granted_at), lives and tonumber(l.granted_at))
+  belongs(set_of(p, 'keyed'), id, is_keyed(before) and tonumber(before.created_at),
+    lives and is_keyed(l) and tonumber(l.created_at))
+  belongs(set_of(p, 'idle'), id, tonumber(before.idle_at), lives and tonumber(l.idle_at))
   belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(l.due_at))
-  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), held and tonumber(l.until_at))
+  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), lives and tonumber(l.until_at))
   if lives then
     write_changes(prefix .. member, before, l)
   else
@@ -81,6 +84,9 @@ local function save_lease(id, l, before, now)
     save_session(l, before.id, now)
   end
   if before.state ~= l.state then
+    if is_keyed(l) then
+      hints['keyed:' .. l.pool_key] = true
+    end
     say(now, 'lease', l)
   end
 end

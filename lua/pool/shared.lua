@@ -25,7 +25,7 @@ local function load_once(cache, name, key)
   return cache[name].now
 end
 
--- A set of the pool: spare, waiting, unbound, leases, workers, runners, or in:<state>.
+-- A set of the pool: spare, waiting, unbound, leases, keyed, idle, workers, runners, or in:<state>.
 local function set_of(p, name)
   return prefix .. 'pool:' .. p.key .. ':' .. name
 end
@@ -36,7 +36,7 @@ local function load_pool(key)
   local known = pools[key] ~= nil
   local p = load_once(pools, key, prefix .. 'pool:' .. key)
   if not known then
-    for _, name in ipairs({ 'spare', 'waiting', 'unbound', 'leases', 'workers', 'runners' }) do
+    for _, name in ipairs({ 'spare', 'waiting', 'unbound', 'leases', 'keyed', 'idle', 'workers', 'runners' }) do
       redis.call('ZCARD', prefix .. 'pool:' .. key .. ':' .. name)
     end
     for state in pairs(TRANSITIONS) do
@@ -265,14 +265,4 @@ end
 -- The caller has the lease from now on: its worker took it, and the caller is still there.
 local function hold(l, now)
   l.state, l.until_at, l.due_at, l.reason = 'held', now + l.lease_ms, nil, nil
-end
-
--- The same session asks again: its lease, or its wait, lasts as long as it would now, if it did not already.
-local function ask_again(l, now, lease_ms, wait_ms)
-  if l.state == 'held' then
-    l.until_at = math.max(l.until_at, now + lease_ms)
-  elseif l.state == 'waiting' then
-    l.deadline = math.max(l.deadline, now + wait_ms)
-    l.due_at = l.deadline
-  end
 end

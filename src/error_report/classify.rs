@@ -63,6 +63,7 @@ impl Classify for Refusal {
             Self::NotFound | Self::Ended => Category::NotFound.class(),
             Self::KeyReused => Category::Validation.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
+            Self::InUse => Category::RateLimit.class(),
         }
     }
 }
@@ -118,7 +119,7 @@ impl Classify for PoolError {
         match self {
             Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease => Category::NotFound.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
-            Self::NoReadyWorker | Self::LineFull => Category::RateLimit.class(),
+            Self::NoReadyWorker | Self::LineFull | Self::KeysInUse => Category::RateLimit.class(),
             Self::WorkerBusy | Self::UnderWay => Category::Conflict.class().again(true),
             Self::Draining | Self::LeaseLost => Category::Conflict.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),

@@ -185,6 +185,10 @@ catalogue! {
     LineFull: "line_full", TOO_MANY_REQUESTS, AGAIN, "As many sessions wait as may", BUSY,
     ["Try again after `retry_after_seconds`, or raise `queue_max` of the pool."];
 
+    KeysInUse: "keys_in_use", TOO_MANY_REQUESTS, AGAIN, "As many keyed sessions are in use as may", BUSY,
+    ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`): one that is released makes room.",
+     "Raise `keyed_max` of the pool, and `max` with it."];
+
     TooManyPools: "too_many_pools", TOO_MANY_REQUESTS, AGAIN, "As many pools as there may be", BUSY,
     ["Use one pool for each kind of worker, not one for each session."];
 

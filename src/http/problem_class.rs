@@ -45,6 +45,7 @@ impl Code {
             | Self::TooManyBreakers
             | Self::TooManyPools
             | Self::NoReadyWorker
+            | Self::KeysInUse
             | Self::LineFull => Category::RateLimit,
             Self::ProviderRejected | Self::ProviderUnavailable | Self::StoreUnavailable => Category::Dependency,
             Self::Timeout => Category::Timeout,

@@ -7,6 +7,7 @@
 mod model;
 mod runner;
 mod service;
+mod session;
 mod settings;
 mod states;
 
@@ -16,5 +17,6 @@ pub use model::{
 };
 pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
 pub use service::{Pools, PoolsPage, WorkersPage};
+pub use session::SessionRef;
 pub use settings::{Numbers, PoolSettings, ResetMode};
 pub use states::WorkerState;

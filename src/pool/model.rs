@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolSettings, WorkerState};
+use super::{PoolSettings, SessionRef, WorkerState};
 use crate::id::{LeaseId, WorkerId};
 use crate::name::Name;
 use crate::store::{Refusal, StoreError};
@@ -44,6 +44,16 @@ pub struct PoolStatus {
     pub leases: u64,
     /// How many sessions wait for one.
     pub waiting: u64,
+    /// How many keyed sessions there are.
+    pub keyed: u64,
+    /// How many of them nobody uses now.
+    pub idle: u64,
+    /// How often one was used again.
+    pub keyed_reused: u64,
+    /// How many were given up for another one.
+    pub keyed_evicted: u64,
+    /// How many got another worker, theirs being unhealthy.
+    pub keyed_rebound: u64,
     /// How many runners there are.
     pub runners: u64,
     /// How many sessions there were.
@@ -146,6 +156,8 @@ pub enum LeaseState {
     Offered,
     /// It has its worker.
     Held,
+    /// It has its worker, and nobody uses it: a keyed session.
+    Idle,
 }
 
 impl LeaseState {
@@ -155,12 +167,13 @@ impl LeaseState {
             Self::Waiting => "waiting",
             Self::Offered => "offered",
             Self::Held => "held",
+            Self::Idle => "idle",
         }
     }
 
     /// The state of that name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Waiting, Self::Offered, Self::Held].into_iter().find(|state| state.as_str() == text)
+        [Self::Waiting, Self::Offered, Self::Held, Self::Idle].into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -171,8 +184,8 @@ pub struct Lease {
     pub id: LeaseId,
     /// The pool.
     pub pool: PoolName,
-    /// The session's name, where it has one.
-    pub session: Option<String>,
+    /// The session, where it has a name or a key.
+    pub session: Option<SessionRef>,
     /// How it stands.
     pub state: LeaseState,
     /// The worker, once there is one.
@@ -185,6 +198,8 @@ pub struct Lease {
     pub created_at_ms: u64,
     /// When it ends unless it is renewed.
     pub until_ms: Option<u64>,
+    /// Whether it was there before it was asked for.
+    pub reused: bool,
     /// Redis's time when it was read.
     pub now_ms: u64,
 }
@@ -192,8 +207,9 @@ pub struct Lease {
 /// What a session asks for.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// Its name: the same session gets the same lease, and later the same worker where that is to be had.
-    pub session: Option<Name>,
+    /// Its name or key. The same name gets the same lease, and later the same worker where that is to be had; the same key
+    /// the same worker, with all that it knows.
+    pub session: Option<SessionRef>,
     /// How long the lease lasts without renewal; as the pool has it where it is not said.
     pub lease: Option<Duration>,
     /// How long it may wait for a worker.
@@ -336,6 +352,9 @@ pub enum PoolError {
     /// As many sessions wait as may.
     #[error("as many sessions wait as may")]
     LineFull,
+    /// As many keyed sessions are in use as there may be.
+    #[error("as many keyed sessions are in use as may")]
+    KeysInUse,
     /// The session's own worker is busy, and it wanted no other.
     #[error("the worker of the session is busy")]
     WorkerBusy,
@@ -367,6 +386,7 @@ impl From<StoreError> for PoolError {
             StoreError::Refused(Refusal::KeyReused) => Self::KeyReused,
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::TooMany) => Self::TooMany,
+            StoreError::Refused(Refusal::InUse) => Self::KeysInUse,
             error => Self::Store(error),
         }
     }

@@ -58,15 +58,15 @@ impl WorkerState {
             (Initializing, Terminated) => &["start_failed", "crashed", "lost", "runner_lost"],
             (Ready, Busy) => &["allocated", "adopted"],
             (Ready, Degraded) => &["unhealthy"],
-            (Ready | Degraded, Terminating) => {
-                &["unhealthy", "scaled_in", "drained", "recycled", "rolled_over", "evicted"]
-            }
+            (Ready | Degraded, Terminating) => &["unhealthy", "scaled_in", "drained", "recycled", "rolled_over"],
             (Ready | Busy | Resetting | Degraded, Terminated) => &["crashed", "lost", "runner_lost"],
-            (Busy, Resetting) => &["released", "lapsed", "abandoned"],
+            (Busy, Resetting) => &["released", "lapsed", "abandoned", "idle", "evicted"],
             (Busy, Terminating) => &[
                 "released",
                 "lapsed",
                 "abandoned",
+                "idle",
+                "evicted",
                 "assign_failed",
                 "assign_timeout",
                 "unhealthy",

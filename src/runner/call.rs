@@ -51,6 +51,9 @@ pub(super) struct Report {
     pub(super) lease: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<String>,
+    /// Whether that is a key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) keyed: bool,
     pub(super) failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_bytes: Option<u64>,
@@ -91,6 +94,7 @@ impl Report {
             detail: None,
             lease: None,
             session: None,
+            keyed: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -162,6 +166,8 @@ pub(super) enum Mode {
 pub(super) struct Assignment {
     pub(super) lease: String,
     pub(super) session: String,
+    #[serde(default)]
+    pub(super) keyed: bool,
     #[serde(default)]
     pub(super) environment: Environment,
     #[serde(default)]

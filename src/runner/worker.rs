@@ -169,7 +169,7 @@ impl Worker {
                         tracing::info!(worker = self.id, pid = life.running().pid(), took_ms, "a worker is ready");
                         self.tell(|report| {
                             (report.state, report.endpoint, report.memory_bytes) = (State::Ready, endpoint, memory);
-                            (report.lease, report.session, report.failures) = (None, None, 0);
+                            (report.lease, report.session, report.keyed, report.failures) = (None, None, false, 0);
                             ended(report, number, Ok(()));
                         });
                         return Ok(life);
@@ -262,7 +262,9 @@ impl Worker {
         life.served = Some(Served { canary: canary.clone(), environment, before });
         let (lease, session) = (new.lease.clone(), new.session.clone());
         let frame = ToWorker::Assign { seq, lease, session, environment: new.environment, metadata, canary };
-        self.tell(|report| (report.lease, report.session) = (Some(new.lease), Some(new.session)));
+        self.tell(|report| {
+            (report.lease, report.session, report.keyed) = (Some(new.lease), Some(new.session), new.keyed);
+        });
         life.say(&frame, until).await?;
         let answer = self.answer(life, until, |frame| match frame {
             FromWorker::Assigned { seq: of } if *of == seq => Some(Ok(())),
@@ -276,7 +278,7 @@ impl Worker {
             }),
             // It has seen the session's secrets: until it is reset it is not clean.
             Ok(Err(reason)) => self.tell(|report| {
-                (report.state, report.lease, report.session) = (State::Resetting, None, None);
+                (report.state, report.lease, report.session, report.keyed) = (State::Resetting, None, None, false);
                 ended(report, Some(number), Err(&reason));
             }),
             Err(end) => {
@@ -297,7 +299,7 @@ impl Worker {
             Ok(Ok(())) => {
                 life.served = None;
                 self.tell(|report| {
-                    (report.state, report.lease, report.session) = (State::Ready, None, None);
+                    (report.state, report.lease, report.session, report.keyed) = (State::Ready, None, None, false);
                     ended(report, Some(number), Ok(()));
                 });
                 Ok(())

@@ -11,7 +11,9 @@ use super::{Store, StoreError, script};
 use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
-use crate::pool::{Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Wish, WorkerState};
+use crate::pool::{
+    Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, SessionRef, Wish, WorkerState,
+};
 
 /// What became of a wish.
 #[derive(Debug, Clone)]
@@ -134,9 +136,16 @@ impl Store {
     }
 
     /// Who asked for a worker asks how that stands, and takes what it was offered.
-    pub async fn confirm_lease(&self, pool: &PoolName, id: LeaseId, once: Option<&Once>) -> Result<Asked, StoreError> {
+    /// `reused`: it was there before.
+    pub async fn confirm_lease(
+        &self,
+        pool: &PoolName,
+        id: LeaseId,
+        reused: bool,
+        once: Option<&Once>,
+    ) -> Result<Asked, StoreError> {
         let shard = self.shard_of(pool);
-        let own = [pool_key(pool), id.to_string()];
+        let own = [pool_key(pool), id.to_string(), u8::from(reused).to_string()];
         let (body, attempt) = once.map(|once| (once.body.as_str(), once.attempt.as_str())).unwrap_or_default();
         let keys = [shard.pool(pool)];
         self.asked(self.call_pool(&script::LEASE_CONFIRM, shard, &keys, &own, once, &[body, attempt]).await?)
@@ -189,6 +198,11 @@ impl Store {
         format!("lease:{id}")
     }
 
+    /// The name under which hints for those arrive who wait for a keyed session to be idle.
+    pub fn keyed_hint_name(pool: &PoolName) -> String {
+        format!("keyed:{}", pool_key(pool))
+    }
+
     pub(super) fn shard_of(&self, pool: &PoolName) -> Shard {
         shard_of_pool(pool, self.shards())
     }
@@ -230,13 +244,14 @@ fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
     Ok(Lease {
         id: text("id").and_then(|id| id.parse().ok()).ok_or_else(|| nonsense("id"))?,
         pool: text("pool_key").and_then(|key| parse_pool(key)).ok_or_else(|| nonsense("pool"))?,
-        session: text("session").and_then(|name| Name::decode(name)).map(|name| name.as_str().to_owned()),
+        session: text("session").and_then(|session| SessionRef::decode(session)),
         state: text("state").and_then(|state| LeaseState::parse(state)).ok_or_else(|| nonsense("state"))?,
         worker: text("worker").and_then(|id| id.parse().ok()),
         endpoint: text("endpoint").cloned(),
         token: number("token"),
         created_at_ms: number("created_at").unwrap_or_default(),
         until_ms: number("until_at"),
+        reused: number("reused") == Some(1),
         now_ms,
     })
 }
@@ -270,6 +285,11 @@ fn parse_status(pool: &PoolName, fields: &Fields, counts: &HashMap<String, u64>)
         spare: size("spare"),
         leases: size("leases"),
         waiting: size("waiting"),
+        keyed: size("keyed"),
+        idle: size("idle"),
+        keyed_reused: count("keyed_reused"),
+        keyed_evicted: count("keyed_evicted"),
+        keyed_rebound: count("keyed_rebound"),
         runners: size("runners"),
         sessions_total: count("sessions_total"),
         reused_total: count("reused_total"),

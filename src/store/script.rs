@@ -31,6 +31,8 @@ const POOL: &str = concat!(
     "\n",
     include_str!("../../lua/pool/shared.lua"),
     "\n",
+    include_str!("../../lua/pool/keyed.lua"),
+    "\n",
     include_str!("../../lua/pool/save.lua"),
     "\n",
     include_str!("../../lua/pool/demand.lua"),

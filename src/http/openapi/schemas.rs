@@ -16,8 +16,8 @@ use crate::http::fields::{
     HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label, LeaseSeconds,
     LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, ObservedName, PageRoomName, PermitId, PersonName,
     PoolNameText, PriorityName, RateLimitPerSecond, ResetModeName, RoomName, RunnerName, SNOOZE_SECONDS_MAX,
-    STACK_BYTES_MAX, ScopeName, Session, SessionName, SeverityName, SnoozeSeconds, StackText, StateName, TOKEN_MAX,
-    TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName, WAIT_SECONDS_MAX,
+    STACK_BYTES_MAX, ScopeName, Session, SessionKey, SessionName, SeverityName, SnoozeSeconds, StackText, StateName,
+    TOKEN_MAX, TTL_SECONDS_MAX, TenantName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName, WAIT_SECONDS_MAX,
     WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
 };
 use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
@@ -158,6 +158,10 @@ schema!(
 );
 schema!(VersionName, name(PLAIN, "2026-11-21", "A version: 1 to 128 letters, digits, `_`, `.`, `-`."));
 schema!(SessionName, name(PRINTABLE, "ann", "A session's name: 1 to 128 printable characters."));
+schema!(
+    SessionKey,
+    name(PRINTABLE, "account-7", "What a worker is kept for, an account say: 1 to 128 printable characters.")
+);
 schema!(
     PriorityName,
     text("A place in line. One step counts as much as a minute of waiting.")

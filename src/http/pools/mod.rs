@@ -27,6 +27,7 @@ impl From<PoolError> for Problem {
             PoolError::TooMany => Self::new(Code::TooManyPools, "there are as many pools as there may be"),
             PoolError::NoReadyWorker => Self::new(Code::NoReadyWorker, "no worker was ready within the wait"),
             PoolError::LineFull => Self::new(Code::LineFull, "as many sessions wait for the pool as may"),
+            PoolError::KeysInUse => Self::new(Code::KeysInUse, "as many keyed sessions of the pool are in use as may"),
             PoolError::WorkerBusy => Self::new(Code::WorkerBusy, "the worker of this session serves another one"),
             PoolError::Draining => Self::new(Code::PoolDraining, "the pool is drained"),
             PoolError::LeaseLost => Self::new(Code::LeaseLost, "the lease is over, or is not held by this token"),

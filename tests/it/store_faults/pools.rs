@@ -8,7 +8,7 @@ use greenroom::id::{LeaseId, WorkerId};
 use greenroom::pool::{Lease, LeaseState, PoolSettings, WorkerState};
 use greenroom::store::StoreError;
 
-use crate::support::pool_scene::{HEARD, PoolScene, TestRunner, wish};
+use crate::support::pool_scene::{HEARD, PoolScene, TestRunner, wish, wish_of_key};
 use crate::support::redis::on_cluster;
 use crate::support::scene::TERM;
 
@@ -21,10 +21,13 @@ enum Act {
     PlanDismiss,
     AskForSpare,
     AskForPlace,
+    AskForKeyInstead,
+    AskForKeyAgain,
     Confirm,
     ConfirmInLine,
     Renew,
     Release,
+    ReleaseKeyed,
     GiveUp,
     Cordon,
     Recycle,
@@ -36,22 +39,26 @@ enum Act {
     SyncAdopts,
     SyncBusy,
     ReapLease,
+    ReapIdle,
     ReapRunner,
     ReapWaiting,
     ReapWorker,
 }
 
-const ACTS: [Act; 24] = [
+const ACTS: [Act; 28] = [
     Act::Define,
     Act::DefineAnew,
     Act::PlanStart,
     Act::PlanDismiss,
     Act::AskForSpare,
     Act::AskForPlace,
+    Act::AskForKeyInstead,
+    Act::AskForKeyAgain,
     Act::Confirm,
     Act::ConfirmInLine,
     Act::Renew,
     Act::Release,
+    Act::ReleaseKeyed,
     Act::GiveUp,
     Act::Cordon,
     Act::Recycle,
@@ -63,6 +70,7 @@ const ACTS: [Act; 24] = [
     Act::SyncAdopts,
     Act::SyncBusy,
     Act::ReapLease,
+    Act::ReapIdle,
     Act::ReapRunner,
     Act::ReapWaiting,
     Act::ReapWorker,
@@ -81,11 +89,18 @@ struct Ready {
 fn settings(spare: u32) -> PoolSettings {
     let mut settings = PoolSettings { foresee: false, ..PoolSettings::default() };
     (settings.numbers.spare, settings.numbers.cool_down_ms) = (spare, 0);
+    (settings.numbers.keyed_max, settings.numbers.keyed_idle_ms) = (1, 60_000);
     settings
 }
 
 async fn open() -> PoolScene {
     PoolScene::open(settings(1)).await
+}
+
+async fn lease_of_key(pool: &PoolScene, runner: &mut TestRunner) -> Lease {
+    let asked = pool.ask(&wish_of_key("anna")).await;
+    pool.round(runner).await;
+    pool.held(asked.id).await
 }
 
 impl Act {
@@ -100,6 +115,8 @@ impl Act {
                 | Self::PlanDismiss
                 | Self::AskForSpare
                 | Self::AskForPlace
+                | Self::AskForKeyInstead
+                | Self::AskForKeyAgain
                 | Self::Confirm
                 | Self::ConfirmInLine
                 | Self::Cordon
@@ -117,6 +134,7 @@ impl Act {
                 | Self::Release
                 | Self::GiveUp
                 | Self::ReapLease
+                | Self::ReapIdle
                 | Self::ReapRunner
                 | Self::ReapWaiting
                 | Self::ReapWorker
@@ -193,10 +211,21 @@ impl Act {
                 ready.lease = Some(pool.lease(runner, Some("anna")).await);
                 pool.scene.restore(&before).await;
             }
-            Self::ReapLease | Self::ReapRunner => {
+            Self::AskForKeyInstead | Self::AskForKeyAgain | Self::ReleaseKeyed => {
+                let lease = lease_of_key(pool, runner).await;
+                if self != Self::ReleaseKeyed {
+                    pool.release(&lease).await.expect("a release");
+                }
+                ready.lease = (self == Self::ReleaseKeyed).then_some(lease);
+            }
+            Self::ReapLease | Self::ReapIdle | Self::ReapRunner => {
                 pool.pass(runner, by(20)).await;
-                let lease = pool.lease(runner, Some("anna")).await;
-                ready.lease = Some(lease);
+                if self == Self::ReapIdle {
+                    let lease = lease_of_key(pool, runner).await;
+                    pool.release(&lease).await.expect("a release");
+                } else {
+                    ready.lease = Some(pool.lease(runner, Some("anna")).await);
+                }
                 let patient = greenroom::pool::Wish { wait: by(600), ..wish(Some("bert")) };
                 pool.ask(&patient).await;
                 let silent = if self == Self::ReapRunner { 4 } else { 0 };
@@ -232,9 +261,11 @@ impl Act {
             Self::DefineAnew => store.define_pool(&pool.pool, &settings(1), false, 10, None).await.map(told),
             Self::PlanStart | Self::PlanDismiss => store.plan_pool(&pool.pool, 0, false).await.map(told),
             Self::AskForSpare | Self::AskForPlace => pool.ask_as(ready.id, &wish(Some("anna"))).await.map(told),
-            Self::Confirm | Self::ConfirmInLine => store.confirm_lease(&pool.pool, id, None).await.map(told),
+            Self::AskForKeyInstead => pool.ask_as(ready.id, &wish_of_key("bert")).await.map(told),
+            Self::AskForKeyAgain => pool.ask_as(ready.id, &wish_of_key("anna")).await.map(told),
+            Self::Confirm | Self::ConfirmInLine => store.confirm_lease(&pool.pool, id, false, None).await.map(told),
             Self::Renew => store.renew_lease(tenant, (id, token.unwrap_or_default()), None, None).await.map(told),
-            Self::Release => store.release_lease(tenant, (id, token), None).await.map(told),
+            Self::Release | Self::ReleaseKeyed => store.release_lease(tenant, (id, token), None).await.map(told),
             Self::GiveUp => store.release_lease(tenant, (id, None), None).await.map(told),
             Self::Cordon => store.mark_worker(tenant, ready.worker, "cordon", None).await.map(told),
             Self::Recycle => store.mark_worker(tenant, ready.worker, "recycle", None).await.map(told),
@@ -248,7 +279,9 @@ impl Act {
             | Self::SyncLost
             | Self::SyncAdopts
             | Self::SyncBusy => store.sync_runner(&pool.pool, &ready.runner.runner, HEARD).await.map(told),
-            Self::ReapLease | Self::ReapRunner => store.reap_leases(shard, TERM, 100, HEARD).await.map(told),
+            Self::ReapLease | Self::ReapIdle | Self::ReapRunner => {
+                store.reap_leases(shard, TERM, 100, HEARD).await.map(told)
+            }
             Self::ReapWaiting | Self::ReapWorker => store.reap_pools(shard, TERM, 100).await.map(told),
         }
     }
@@ -269,7 +302,7 @@ async fn each_act_of_pools_changes_what_it_says_also_after_a_flush_of_the_script
             Act::DefineAnew => None,
             Act::PlanDismiss | Act::Recycle | Act::ReapWorker => Some(WorkerState::Terminating),
             Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
-            Act::Release | Act::ReapLease => Some(WorkerState::Resetting),
+            Act::Release | Act::ReapLease | Act::ReapIdle | Act::AskForKeyInstead => Some(WorkerState::Resetting),
             Act::Define | Act::PlanStart | Act::Cordon | Act::SyncNew | Act::SyncStarted => Some(WorkerState::Ready),
             _ => Some(WorkerState::Busy),
         };
