@@ -117,7 +117,7 @@ impl Classify for AccessError {
 impl Classify for PoolError {
     fn class(&self) -> Class {
         match self {
-            Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease => Category::NotFound.class(),
+            Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease | Self::NoSuchSession => Category::NotFound.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
             Self::NoReadyWorker | Self::LineFull | Self::KeysInUse => Category::RateLimit.class(),
             Self::WorkerBusy | Self::UnderWay => Category::Conflict.class().again(true),

@@ -172,6 +172,9 @@ catalogue! {
     LeaseNotFound: "lease_not_found", NOT_FOUND, NEVER, "There is no such lease", GONE,
     ["Ask for a worker again: a lease ends when it is released or not renewed in time."];
 
+    SessionNotFound: "session_not_found", NOT_FOUND, NEVER, "There is no such session", GONE,
+    ["Ask with `kind=key` for the session of a key, without for one by its name; a session that is over is not remembered."];
+
     WorkerBusy: "worker_busy", CONFLICT, AGAIN, "The session's own worker is busy", BUSY,
     ["Try again after `retry_after_seconds`, or ask with `affinity` `queue` or `hint`."];
 

@@ -29,6 +29,7 @@ impl Code {
             | Self::PoolNotFound
             | Self::WorkerNotFound
             | Self::LeaseNotFound
+            | Self::SessionNotFound
             | Self::DispatchEnded => Category::NotFound,
             Self::StaleToken
             | Self::DispatchEnding

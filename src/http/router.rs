@@ -14,7 +14,7 @@ use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
 use super::{
     agents, alerts, breakers, cors, dispatches, errors, keys, leases, livekit, locks, operation, policies, pools,
-    rooms, runners, shell, workers,
+    rooms, runners, sessions, shell, workers,
 };
 use crate::access::{Scope, Scopes};
 
@@ -136,6 +136,8 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
         route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),
         route("/v1/pools/{pool}/workers", Key(POOLS), Prompt, Problem, routes!(workers::list::list)),
+        route("/v1/pools/{pool}/sessions", Key(POOLS), Prompt, Problem, routes!(sessions::list::list)),
+        route("/v1/pools/{pool}/sessions/{name}", Key(POOLS), Prompt, Problem, routes!(sessions::get::get, sessions::end::end)),
         route("/v1/leases/{id}", Key(LEASES), Prompt, Problem, routes!(leases::get::get)),
         route("/v1/leases/{id}/renew", Key(LEASES), Prompt, Problem, routes!(leases::renew::renew)),
         route("/v1/leases/{id}/release", Key(LEASES), Prompt, Problem, routes!(leases::release::release)),

@@ -8,6 +8,7 @@ mod model;
 mod runner;
 mod service;
 mod session;
+mod sessions;
 mod settings;
 mod states;
 
@@ -18,5 +19,6 @@ pub use model::{
 pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
 pub use service::{Pools, PoolsPage, WorkersPage};
 pub use session::SessionRef;
+pub use sessions::{Session, SessionsPage};
 pub use settings::{Numbers, PoolSettings, ResetMode};
 pub use states::WorkerState;

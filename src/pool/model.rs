@@ -198,6 +198,8 @@ pub struct Lease {
     pub created_at_ms: u64,
     /// When it ends unless it is renewed.
     pub until_ms: Option<u64>,
+    /// When it was last used, as far as its end tells.
+    pub used_ms: Option<u64>,
     /// Whether it was there before it was asked for.
     pub reused: bool,
     /// Redis's time when it was read.
@@ -343,6 +345,9 @@ pub enum PoolError {
     /// There is no such lease.
     #[error("there is no such lease")]
     NoSuchLease,
+    /// There is no such session.
+    #[error("there is no such session")]
+    NoSuchSession,
     /// There are as many pools as there may be.
     #[error("as many pools as there may be")]
     TooMany,

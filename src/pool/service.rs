@@ -29,7 +29,7 @@ const HEARTBEATS: u32 = 3;
 /// The pools of all tenants. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    store: Store,
+    pub(super) store: Store,
     hints: Hints,
     shipped: PoolSettings,
     believed: Duration,
@@ -230,17 +230,11 @@ impl Pools {
 
     /// A page of a pool's workers.
     pub async fn workers(&self, pool: &PoolName, cursor: Option<&str>, limit: u32) -> Result<WorkersPage, PoolError> {
-        let first = match cursor {
-            None => 0,
-            Some(cursor) => {
-                let (_, first) = cursor::decode(cursor).ok_or(PoolError::BadCursor)?;
-                first.parse().map_err(|_| PoolError::BadCursor)?
-            }
-        };
+        let first = cursor::rank(cursor).ok_or(PoolError::BadCursor)?;
         let limit = limit.clamp(1, cursor::LIMIT_MAX);
         let workers = self.store.page_of_workers(pool, first, limit).await?;
         let is_full = workers.len() >= limit as usize;
-        let next_cursor = is_full.then(|| cursor::encode(0, &(first + u64::from(limit)).to_string()));
+        let next_cursor = is_full.then(|| cursor::of_rank(first + u64::from(limit)));
         Ok(WorkersPage { workers, next_cursor })
     }
 

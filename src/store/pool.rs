@@ -237,7 +237,7 @@ impl Store {
     }
 }
 
-fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
+pub(super) fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
     let text = |field: &str| fields.get(field).filter(|value| !value.is_empty());
     let number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
     let nonsense = |what: &str| StoreError::nonsense(format!("{what} of a lease"));
@@ -251,6 +251,7 @@ fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
         token: number("token"),
         created_at_ms: number("created_at").unwrap_or_default(),
         until_ms: number("until_at"),
+        used_ms: number("idle_at").or_else(|| Some(number("until_at")?.saturating_sub(number("lease_ms")?))),
         reused: number("reused") == Some(1),
         now_ms,
     })

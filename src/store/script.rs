@@ -163,6 +163,9 @@ scripts! {
     LEASE_RENEW = ONCE, "lease/renew.lua";
     LEASE_RELEASE = POOL, "lease/release.lua";
     LEASE_GET = "", "lease/get.lua";
+    SESSION_PAGE = "", "session/page.lua";
+    SESSION_GET = "", "session/get.lua";
+    SESSION_END = POOL, "session/end.lua";
     WORKER_MARK = POOL, "worker/mark.lua";
     WORKER_GET = "", "worker/get.lua";
     WORKER_PAGE = "", "worker/page.lua";

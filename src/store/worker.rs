@@ -124,7 +124,7 @@ fn instruction(value: Value) -> Result<Instruction, StoreError> {
     Ok(Instruction { worker, action, token, within_ms, lease, session, assignment: Assignment::from_text(assignment) })
 }
 
-fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
+pub(super) fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
     let text = |field: &str| fields.get(field).filter(|value| !value.is_empty());
     let number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
     let count = |field: &str| number(field).unwrap_or_default();

@@ -14,4 +14,5 @@ mod livekit;
 mod locks;
 mod names;
 mod policies;
+mod pools;
 mod routes;
