@@ -34,7 +34,7 @@ read_globals = {
   -- lua/pool/shared.lua, prepended to those of pools
   "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
   "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
-  "take_away", "grant", "is_heard", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
+  "take_away", "note_wait", "WAITS_MS", "grant", "is_heard", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
   -- lua/pool/keyed.lua, after it
   "is_keyed", "count_keyed", "give_up", "let_go", "use_again", "ask_again", "answer_of", "rebind", "make_room", "end_idle",
   -- lua/pool/save.lua, after it

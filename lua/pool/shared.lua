@@ -12,6 +12,8 @@ local EVENTS_MAX = 10000
 local LOOK_MAX = 32
 -- How long a caller may take to come for what it was offered; it asks at least once a second.
 local OFFER_MS = 2500
+-- For how long waits are counted together.
+local WAITS_MS = 300000
 
 local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
 -- Which runners are believed to live, as far as it was asked.
@@ -168,8 +170,21 @@ local function take_away(w)
   w.lease, w.session = nil, nil
 end
 
+-- A session has its worker after so long: counted for some time, then anew.
+local function note_wait(p, waited_ms, now)
+  if now - rule(p, 'waits_at') >= WAITS_MS then
+    p.waits_at, p.waits_served, p.waits, p.waits_ms, p.waits_ms_max = now, 0, 0, 0, 0
+  end
+  p.waits_served = p.waits_served + 1
+  if waited_ms > 0 then
+    p.waits, p.waits_ms = p.waits + 1, p.waits_ms + waited_ms
+    p.waits_ms_max = math.max(p.waits_ms_max, waited_ms)
+  end
+end
+
 local function grant(p, w, l, now)
   move_worker(w, 'busy', 'allocated', now)
+  note_wait(p, now - l.created_at, now)
   p.sessions_total = rule(p, 'sessions_total') + 1
   if tonumber(w.sessions) > 0 then
     p.reused_total = rule(p, 'reused_total') + 1

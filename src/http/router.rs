@@ -134,6 +134,7 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/pools", Key(POOLS), Prompt, Problem, routes!(pools::list::list)),
         route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get)),
         route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
+        route("/v1/pools/{pool}/stats", Key(POOLS), Prompt, Problem, routes!(pools::stats::stats)),
         route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),
         route("/v1/pools/{pool}/workers", Key(POOLS), Prompt, Problem, routes!(workers::list::list)),
         route("/v1/pools/{pool}/sessions", Key(POOLS), Prompt, Problem, routes!(sessions::list::list)),
@@ -170,6 +171,8 @@ pub(super) fn table() -> Vec<Route> {
         route("/api/livekit/dispatch-agent", KeyOrPage(DISPATCH), Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
         route("/api/livekit/agent-status", KeyOrPage(DISPATCH), Prompt, Kept, routes!(agent_status::agent_status)),
         route("/api/livekit/webhook", Open, Prompt, Problem, routes!(webhook::webhook)),
+
+        route("/api/v1/containers/pool/stats", Key(POOLS), Prompt, Kept, routes!(pools::all_stats::all_stats)),
 
         route("/healthz", Open, Prompt, Problem, routes!(healthz::healthz)),
         route("/readyz", Open, Prompt, Problem, routes!(readyz::readyz)),

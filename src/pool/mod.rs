@@ -11,10 +11,10 @@ mod session;
 mod sessions;
 mod settings;
 mod states;
+mod status;
 
 pub use model::{
-    Affinity, Assignment, AssignmentParts, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolStatus, Priority,
-    Step, Wish, Worker,
+    Affinity, Assignment, AssignmentParts, Lease, LeaseState, Pool, PoolError, PoolName, Priority, Step, Wish, Worker,
 };
 pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
 pub use service::{Pools, PoolsPage, WorkersPage};
@@ -22,3 +22,4 @@ pub use session::SessionRef;
 pub use sessions::{Session, SessionsPage};
 pub use settings::{Numbers, PoolSettings, ResetMode};
 pub use states::WorkerState;
+pub use status::{Plan, PoolStatus, Waits};

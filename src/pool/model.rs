@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolSettings, SessionRef, WorkerState};
+use super::{PoolSettings, PoolStatus, SessionRef, WorkerState};
 use crate::id::{LeaseId, WorkerId};
 use crate::name::Name;
 use crate::store::{Refusal, StoreError};
@@ -29,68 +29,6 @@ pub struct Pool {
     pub settings: PoolSettings,
     /// How it is.
     pub status: PoolStatus,
-}
-
-/// How a pool is.
-#[derive(Debug, Clone, Default)]
-pub struct PoolStatus {
-    /// When it was made.
-    pub created_at_ms: u64,
-    /// How many workers there are in each state.
-    pub workers: Vec<(WorkerState, u64)>,
-    /// How many a session may have at once.
-    pub spare: u64,
-    /// How many sessions have a worker.
-    pub leases: u64,
-    /// How many sessions wait for one.
-    pub waiting: u64,
-    /// How many keyed sessions there are.
-    pub keyed: u64,
-    /// How many of them nobody uses now.
-    pub idle: u64,
-    /// How often one was used again.
-    pub keyed_reused: u64,
-    /// How many were given up for another one.
-    pub keyed_evicted: u64,
-    /// How many got another worker, theirs being unhealthy.
-    pub keyed_rebound: u64,
-    /// How many runners there are.
-    pub runners: u64,
-    /// How many sessions there were.
-    pub sessions_total: u64,
-    /// How many of them were on a worker that had served before.
-    pub reused_total: u64,
-    /// How many resets were proved.
-    pub resets_proved: u64,
-    /// How many resets failed, or were not done in time.
-    pub resets_failed: u64,
-    /// How often a session came back to its worker.
-    pub affinity_hits: u64,
-    /// How often its worker was not to be had.
-    pub affinity_misses: u64,
-    /// How many starts failed in a row.
-    pub starts_failed: u64,
-    /// How long a start takes, going by the last ones.
-    pub start_ms: Option<u64>,
-    /// Why the pool was last brought to another size, newest first.
-    pub plans: Vec<Plan>,
-}
-
-/// What was decided on the size of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// When.
-    pub at_ms: u64,
-    /// How many workers there should be.
-    pub wanted: u64,
-    /// How many there were.
-    pub there: u64,
-    /// How many start.
-    pub starts: u64,
-    /// How many go.
-    pub goes: u64,
-    /// Why.
-    pub reason: String,
 }
 
 /// A worker. Times are milliseconds since 1970 by Redis's clock.

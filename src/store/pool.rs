@@ -12,7 +12,7 @@ use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::pool::{
-    Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, SessionRef, Wish, WorkerState,
+    Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, SessionRef, Waits, Wish, WorkerState,
 };
 
 /// What became of a wish.
@@ -298,6 +298,13 @@ fn parse_status(pool: &PoolName, fields: &Fields, counts: &HashMap<String, u64>)
         resets_failed: count("resets_failed"),
         affinity_hits: count("affinity_hits"),
         affinity_misses: count("affinity_misses"),
+        waits: Waits {
+            since_ms: number("waits_at"),
+            served: count("waits_served"),
+            waited: count("waits"),
+            sum_ms: count("waits_ms"),
+            max_ms: count("waits_ms_max"),
+        },
         starts_failed: count("starts_failed"),
         start_ms: number("start_ms_seen"),
         plans,

@@ -1,10 +1,13 @@
 //! Pools of warm workers: defined, looked at, sized.
 
+pub(super) mod all_stats;
 pub(super) mod define;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
 mod settings;
+pub(super) mod stats;
+mod stats_view;
 mod view;
 
 use crate::access::Caller;

@@ -1,8 +1,8 @@
-//! Sessions of a pool over REST, with a runner that the test plays.
+//! Sessions and numbers of a pool over REST, with a runner that the test plays.
 
 use serde_json::{Value, json};
 
-use super::harness::{Running, Setup, assert_problem, start};
+use super::harness::{KEY, Running, Setup, assert_problem, start};
 
 /// A runner that does what it is told, all well; its sessions make five requests each, of which one fails.
 #[derive(Default)]
@@ -122,4 +122,60 @@ async fn sessions_are_listed_looked_at_and_ended_by_name_and_by_key() {
     assert_eq!(running.call("DELETE", by_key).send().await.unwrap().status(), 204);
     assert_eq!(running.call("DELETE", "/v1/pools/none/sessions/ann").send().await.unwrap().status(), 204);
     assert_eq!(get(&running, "/v1/pools/py/sessions").await["sessions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pool_tells_how_it_does_and_all_pools_at_the_address_of_before() {
+    let running = start(Setup::default()).await;
+    let mut played = pool_of(&running, 2).await;
+    for round in 0..3 {
+        let (status, it) = lease(&running, json!({"session": "ann"})).await;
+        assert_eq!(status, 201, "{round}: {it}");
+        played.obey(&running).await;
+        let path = format!("/v1/leases/{}/release", it["id"].as_str().unwrap());
+        let release = running.call("POST", &path).json(&json!({"token": it["token"]}));
+        assert_eq!(release.send().await.unwrap().status(), 204);
+        played.obey(&running).await;
+    }
+    let (_, keyed) = lease(&running, json!({"key": "bert"})).await;
+    played.obey(&running).await;
+    let path = format!("/v1/leases/{}/release", keyed["id"].as_str().unwrap());
+    running.call("POST", &path).json(&json!({"token": keyed["token"]})).send().await.unwrap();
+
+    let stats = get(&running, "/v1/pools/py/stats").await;
+    let told = |field: &str| stats[field].clone();
+    assert_eq!([told("workers_total"), told("workers_with_sessions"), told("spare")], [2, 1, 1].map(|n| json!(n)));
+    assert_eq!([told("leased"), told("waiting"), told("keyed"), told("idle")], [1, 0, 1, 1].map(|n| json!(n)));
+    assert_eq!((told("sessions_total"), told("reused_total"), told("reuse_rate")), (json!(4), json!(2), json!(0.5)));
+    assert_eq!([told("resets_proved"), told("resets_failed")], [json!(3), json!(0)]);
+    assert_eq!(
+        (told("reset_success_rate"), told("affinity_hits"), told("affinity_misses")),
+        (json!(1.0), json!(2), json!(0))
+    );
+    assert_eq!((&stats["waits"]["served"], &stats["waits"]["waited"]), (&json!(4), &json!(0)));
+    let session = &stats["sessions"][0];
+    assert_eq!((&session["key"], &session["state"], &session["requests"]), (&json!("bert"), &json!("idle"), &json!(5)));
+
+    let all = get(&running, "/api/v1/containers/pool/stats").await;
+    assert_eq!((&all["success"], &all["truncated"]), (&json!(true), &json!(false)));
+    let (mut one, mut same) = (stats.clone(), all["pools"][0].clone());
+    for it in [&mut one, &mut same] {
+        it["sessions"][0]["idle_seconds"].take();
+    }
+    assert_eq!((one, all["pools"].as_array().unwrap().len()), (same, 1));
+    assert_problem(running.call("GET", "/v1/pools/none/stats").send().await.unwrap(), 404, "pool_not_found").await;
+    let refused = running.bare("GET", "/api/v1/containers/pool/stats").bearer_auth("nonsense").send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.json::<Value>().await.unwrap()["success"], json!(false));
+
+    // Another tenant has pools of its own.
+    let key = json!({"name": "k", "scopes": ["pool"], "tenant": "acme"});
+    let made = running.bare("POST", "/v1/keys").bearer_auth(KEY).json(&key).send().await.unwrap();
+    let acme = made.json::<Value>().await.unwrap()["secret"].as_str().unwrap().to_owned();
+    let theirs = async |method: &str, path: &str| running.bare(method, path).bearer_auth(&acme).send().await.unwrap();
+    let all: Value = theirs("GET", "/api/v1/containers/pool/stats").await.json().await.unwrap();
+    assert_eq!(all["pools"], json!([]));
+    assert_eq!(theirs("GET", "/v1/pools/py/sessions/bert?kind=key").await.status(), 404);
+    assert_eq!(theirs("DELETE", "/v1/pools/py/sessions/bert?kind=key").await.status(), 204);
+    assert_eq!(get(&running, "/v1/pools/py/sessions/bert?kind=key").await["lease"], keyed["id"]);
 }
