@@ -37,6 +37,11 @@ pub enum PoolVerb {
         /// Its name
         pool: String,
     },
+    /// Remove one that nobody uses
+    Delete {
+        /// Its name
+        pool: String,
+    },
     /// Show how one does: reuse, waits, resets, affinity
     Stats {
         /// Its name
@@ -122,6 +127,11 @@ pub(super) async fn pool(config: Config, PoolArgs { verb, tenant }: PoolArgs) ->
                 ))?;
             }
             Ok(())
+        }
+        PoolVerb::Delete { pool } => {
+            let name = PoolName { tenant, pool: Name::strict(pool).context("the pool's name")? };
+            pools.delete(&name).await.map_err(anyhow::Error::from)?;
+            say("it is gone")
         }
         PoolVerb::Stats { pool } => {
             let name = PoolName { tenant, pool: Name::strict(pool).context("the pool's name")? };

@@ -121,7 +121,7 @@ impl Classify for PoolError {
             Self::TooMany => Category::RateLimit.class().again(false),
             Self::NoReadyWorker | Self::LineFull | Self::KeysInUse => Category::RateLimit.class(),
             Self::WorkerBusy | Self::UnderWay => Category::Conflict.class().again(true),
-            Self::Draining | Self::LeaseLost => Category::Conflict.class(),
+            Self::Draining | Self::InUse | Self::LeaseLost => Category::Conflict.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),
             Self::Store(error) => error.class(),
         }

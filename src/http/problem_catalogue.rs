@@ -181,6 +181,9 @@ catalogue! {
     PoolDraining: "pool_draining", CONFLICT, NEVER, "The pool gives no more leases", BUSY,
     ["Use another pool, or set `draining` to false."];
 
+    PoolInUse: "pool_in_use", CONFLICT, NEVER, "The pool is in use", BUSY,
+    ["Set `draining` to true, end its sessions, and delete it once it has no workers any more."];
+
     NoReadyWorker: "no_ready_worker", TOO_MANY_REQUESTS, AGAIN, "No worker was ready in time", BUSY,
     ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`).",
      "Raise `max` or `spare` of the pool, or the `capacity` of its runners; `GET /v1/pools/{pool}` says what it does and why."];

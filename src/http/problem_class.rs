@@ -40,6 +40,7 @@ impl Code {
             | Self::BreakerOwned
             | Self::WorkerBusy
             | Self::PoolDraining
+            | Self::PoolInUse
             | Self::LivekitNotConfigured => Category::Conflict,
             Self::RateLimited
             | Self::TooManyDispatches

@@ -132,7 +132,7 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
 
         route("/v1/pools", Key(POOLS), Prompt, Problem, routes!(pools::list::list)),
-        route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get)),
+        route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get, pools::delete::delete)),
         route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
         route("/v1/pools/{pool}/stats", Key(POOLS), Prompt, Problem, routes!(pools::stats::stats)),
         route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),

@@ -283,6 +283,9 @@ pub enum PoolError {
     /// There is no such lease.
     #[error("there is no such lease")]
     NoSuchLease,
+    /// The pool has workers, or sessions that have or want one.
+    #[error("the pool is in use")]
+    InUse,
     /// There is no such session.
     #[error("there is no such session")]
     NoSuchSession,

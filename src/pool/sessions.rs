@@ -2,6 +2,7 @@
 
 use super::{Lease, LeaseState, PoolError, PoolName, Pools, SessionRef, Worker};
 use crate::cursor;
+use crate::store::{Refusal, StoreError};
 
 /// A session: its lease, and its worker once it has one.
 #[derive(Debug, Clone)]
@@ -49,6 +50,16 @@ impl Pools {
     /// One session; also one that waits in line.
     pub async fn session(&self, pool: &PoolName, session: &SessionRef) -> Result<Session, PoolError> {
         self.store.session(pool, session).await?.ok_or(PoolError::NoSuchSession)
+    }
+
+    /// Removes a pool that nobody uses. A runner that calls later makes it again, as it is shipped.
+    pub async fn delete(&self, pool: &PoolName) -> Result<(), PoolError> {
+        match self.store.delete_pool(pool).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(PoolError::NotFound),
+            Err(StoreError::Refused(Refusal::InUse)) => Err(PoolError::InUse),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Ends a session, whoever holds it. One that is over counts as ended.

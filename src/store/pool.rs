@@ -62,6 +62,14 @@ impl Store {
         Ok(fields.contains_key("created_at").then(|| parse_status(pool, &fields, &counts)))
     }
 
+    /// Removes a pool that has no workers, no leases and no line. False where there is none.
+    pub async fn delete_pool(&self, pool: &PoolName) -> Result<bool, StoreError> {
+        let shard = self.shard_of(pool);
+        let keys = [shard.pool(pool), shard.index_pools(&pool.tenant), shard.index_all_pools()];
+        let (keys, key) = (keys.each_ref().map(String::as_str), pool_key(pool));
+        Ok(self.call::<u8>(&script::POOL_DELETE, &keys, &[key.as_bytes()]).await? == 1)
+    }
+
     /// Names of a tenant's pools in a shard after `after`, each as member of the index.
     pub async fn page_of_pools(
         &self,

@@ -155,6 +155,7 @@ scripts! {
     BREAKER_FORCE = BREAKER, "breaker/force.lua";
     BREAKER_RESET = BREAKER, "breaker/reset.lua";
     POOL_DEFINE = POOL, "pool/define.lua";
+    POOL_DELETE = POOL, "pool/delete.lua";
     POOL_GET = STATES, "pool/get.lua";
     POOL_PAGE = "", "pool/page.lua";
     POOL_PLAN = POOL, "pool/plan.lua";

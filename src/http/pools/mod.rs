@@ -2,6 +2,7 @@
 
 pub(super) mod all_stats;
 pub(super) mod define;
+pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
@@ -27,6 +28,7 @@ impl From<PoolError> for Problem {
             PoolError::NotFound => Self::new(Code::PoolNotFound, "there is no pool of that name"),
             PoolError::NoSuchWorker => Self::new(Code::WorkerNotFound, "there is no worker of that id"),
             PoolError::NoSuchLease => Self::new(Code::LeaseNotFound, "there is no lease of that id"),
+            PoolError::InUse => Self::new(Code::PoolInUse, "the pool has workers, or sessions that have or want one"),
             PoolError::NoSuchSession => Self::new(Code::SessionNotFound, "the pool has no session of that name or key"),
             PoolError::TooMany => Self::new(Code::TooManyPools, "there are as many pools as there may be"),
             PoolError::NoReadyWorker => Self::new(Code::NoReadyWorker, "no worker was ready within the wait"),

@@ -31,6 +31,7 @@ const TAKES: &[&str] = &[
     "GET /v1/pools: pool,read",
     "PUT /v1/pools/{pool}: pool",
     "GET /v1/pools/{pool}: pool,read",
+    "DELETE /v1/pools/{pool}: pool",
     "GET /v1/pools/{pool}/plan: pool,read",
     "GET /v1/pools/{pool}/stats: pool,read",
     "POST /v1/pools/{pool}/leases: pool,worker",

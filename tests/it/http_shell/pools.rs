@@ -179,3 +179,37 @@ async fn a_pool_tells_how_it_does_and_all_pools_at_the_address_of_before() {
     assert_eq!(theirs("DELETE", "/v1/pools/py/sessions/bert?kind=key").await.status(), 204);
     assert_eq!(get(&running, "/v1/pools/py/sessions/bert?kind=key").await["lease"], keyed["id"]);
 }
+
+#[tokio::test]
+async fn a_pool_that_nobody_uses_is_removed_with_all_its_keys() {
+    let running = start(Setup::default()).await;
+    let mut played = pool_of(&running, 2).await;
+    let (_, it) = lease(&running, json!({"session": "ann"})).await;
+    played.obey(&running).await;
+    let delete = async || running.call("DELETE", "/v1/pools/py").send().await.unwrap();
+    assert_problem(delete().await, 409, "pool_in_use").await;
+    let drained = json!({"draining": true, "foresee": false});
+    running.call("PUT", "/v1/pools/py").json(&drained).send().await.unwrap();
+    played.obey(&running).await;
+    assert_problem(delete().await, 409, "pool_in_use").await;
+    assert_eq!(get(&running, "/v1/pools/py/sessions/ann").await["lease"], it["id"], "what is refused changes nothing");
+    running.call("DELETE", "/v1/pools/py/sessions/ann").send().await.unwrap();
+    for _ in 0..2 {
+        played.obey(&running).await;
+        running.call("PUT", "/v1/pools/py").json(&drained).send().await.unwrap();
+    }
+    assert_eq!(delete().await.status(), 204);
+    assert_problem(delete().await, 404, "pool_not_found").await;
+    assert_problem(running.call("GET", "/v1/pools/py").send().await.unwrap(), 404, "pool_not_found").await;
+    assert_eq!(get(&running, "/v1/pools").await["pools"], json!([]));
+    for key in running.redis.run::<Vec<String>>(&["KEYS", "*"]).await {
+        // What is remembered of the session and of workers that are gone ends by itself.
+        let (ttl, kind): (i64, String) =
+            (running.redis.run(&["TTL", &key]).await, running.redis.run(&["TYPE", &key]).await);
+        let is_house = ["schema", "leader", "events", "shard", "limit", "apikey"].iter().any(|part| key.contains(part));
+        assert!(ttl > 0 || is_house, "{key}, {kind}, is left for ever");
+    }
+    // A runner that is still there makes it again, as it is shipped.
+    played.obey(&running).await;
+    assert_eq!(get(&running, "/v1/pools/py").await["settings"]["draining"], json!(false));
+}

@@ -17,6 +17,7 @@ use crate::support::scene::TERM;
 enum Act {
     Define,
     DefineAnew,
+    Delete,
     PlanStart,
     PlanDismiss,
     AskForSpare,
@@ -45,9 +46,10 @@ enum Act {
     ReapWorker,
 }
 
-const ACTS: [Act; 28] = [
+const ACTS: [Act; 29] = [
     Act::Define,
     Act::DefineAnew,
+    Act::Delete,
     Act::PlanStart,
     Act::PlanDismiss,
     Act::AskForSpare,
@@ -129,6 +131,7 @@ impl Act {
         matches!(
             self,
             Self::DefineAnew
+                | Self::Delete
                 | Self::PlanStart
                 | Self::PlanDismiss
                 | Self::Release
@@ -159,6 +162,10 @@ impl Act {
         match self {
             Self::Define | Self::Cordon | Self::Recycle | Self::SyncNew | Self::AskForSpare => {}
             Self::DefineAnew => pool.scene.run::<()>(&["FLUSHALL"]).await,
+            Self::Delete => {
+                pool.define(&settings(0)).await;
+                pool.settle(runner).await;
+            }
             Self::PlanStart | Self::SyncStarted => {
                 pool.define(&settings(2)).await;
                 if self == Self::SyncStarted {
@@ -258,6 +265,7 @@ impl Act {
         let token = lease.and_then(|lease| lease.token);
         match self {
             Self::Define => store.define_pool(&pool.pool, &settings(3), false, 10, None).await.map(told),
+            Self::Delete => store.delete_pool(&pool.pool).await.map(told),
             Self::DefineAnew => store.define_pool(&pool.pool, &settings(1), false, 10, None).await.map(told),
             Self::PlanStart | Self::PlanDismiss => store.plan_pool(&pool.pool, 0, false).await.map(told),
             Self::AskForSpare | Self::AskForPlace => pool.ask_as(ready.id, &wish(Some("anna"))).await.map(told),
@@ -301,7 +309,7 @@ async fn each_act_of_pools_changes_what_it_says_also_after_a_flush_of_the_script
         let expected = match act {
             Act::DefineAnew => None,
             Act::PlanDismiss | Act::Recycle | Act::ReapWorker => Some(WorkerState::Terminating),
-            Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
+            Act::Delete | Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
             Act::Release | Act::ReapLease | Act::ReapIdle | Act::AskForKeyInstead => Some(WorkerState::Resetting),
             Act::Define | Act::PlanStart | Act::Cordon | Act::SyncNew | Act::SyncStarted => Some(WorkerState::Ready),
             _ => Some(WorkerState::Busy),
