@@ -2,7 +2,7 @@
 std = "lua51"
 max_line_length = 120
 -- What a script of pools has read, and is to write: lua/pool/shared.lua.
-globals = { "pools", "workers", "leases", "hints", "heard" }
+globals = { "pools", "workers", "leases", "hints", "heard", "steps" }
 read_globals = {
   -- Redis
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
@@ -38,7 +38,7 @@ read_globals = {
   -- lua/pool/keyed.lua, after it
   "is_keyed", "count_keyed", "give_up", "let_go", "use_again", "ask_again", "answer_of", "rebind", "make_room", "end_idle",
   -- lua/pool/save.lua, after it
-  "belongs", "say", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
+  "belongs", "say", "event_of", "ERRORS", "LOST", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
   -- lua/pool/demand.lua, prepended to those of pools
   "note_arrival", "foreseen", "note_start", "note_failed_start", "wanted_now", "leaves", "more_free", "rooms_of",

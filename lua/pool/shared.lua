@@ -16,6 +16,8 @@ local OFFER_MS = 2500
 local WAITS_MS = 300000
 
 local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
+-- The steps of workers, in their order.
+local steps = {}
 -- Which runners are believed to live, as far as it was asked.
 local heard = {}
 
@@ -122,6 +124,7 @@ local function move_worker(w, to, reason, now)
   end
   local n = (tonumber(w.transitions) or 0) + 1
   w.state, w.since, w.reason, w.transitions = to, now, reason, n
+  steps[#steps + 1] = { id = w.id, pool_key = w.pool_key, state = to, reason = reason }
   w['past:' .. (n - 1) % PAST_MAX] = now .. ' ' .. to .. ' ' .. reason
   w.instruction, w.due_at = nil, nil
 end
