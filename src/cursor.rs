@@ -17,6 +17,16 @@ pub(crate) fn decode(cursor: &str) -> Option<(u16, String)> {
     well_formed.then_some((shard.parse().ok()?, member.to_owned()))
 }
 
+/// The cursor of a list that is told by rank, where so many were passed over.
+pub(crate) fn of_rank(rank: u64) -> String {
+    encode(0, &rank.to_string())
+}
+
+/// How many such a cursor passes over; `None` where it is none of ours.
+pub(crate) fn rank(cursor: Option<&str>) -> Option<u64> {
+    cursor.map_or(Some(0), |cursor| decode(cursor)?.1.parse().ok())
+}
+
 /// The longest page of a list that goes through the shards.
 pub(crate) const LIMIT_MAX: u32 = 1000;
 

@@ -2,12 +2,13 @@
 -- KEYS[1] hash    gr:{shard}:pool:<tenant>:<pool>
 -- KEYS[2] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] lease
--- ARGV[4] digest of the request, ARGV[5] its attempt (see idempotency.lua)
+-- ARGV[4] 1 where the lease was there before it was asked for, else 0
+-- ARGV[5] digest of the request, ARGV[6] its attempt (see idempotency.lua)
 -- Builds: the pool's sets, its workers, leases and sessions (see shared.lua)
 -- Returns: {verdict, now, lease as field, value, …}; verdict is held, offered, waiting, or none where it is over
 -- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
-local once = { key = KEYS[2], body = ARGV[4], attempt = ARGV[5] }
+local once = { key = KEYS[2], body = ARGV[5], attempt = ARGV[6] }
 local said = replay(once)
 if said then
   return said
@@ -23,11 +24,13 @@ if w then
 end
 if l.state == 'offered' and l.taken then
   hold(l, now)
+elseif l.state == 'idle' then
+  use_again(p, l, l.lease_ms, now)
 end
 local refused = take_up(once, now, ARGV[3])
 if refused then
   return refused
 end
 save_all(now)
-local answer = { l.state == 'ended' and 'none' or l.state, now, flatten(l) }
+local answer = answer_of(l, now, ARGV[4] == '1')
 return l.state == 'held' and keep(once, answer) or answer

@@ -1,5 +1,5 @@
--- The session is over: its worker is reset, or goes. Who waits gives up the same way. A lease that is not there counts
--- as given back.
+-- The session is over: its worker is reset, or goes; a keyed one stays with its worker, idle. Who waits gives up the
+-- same way. A lease that is not there counts as given back.
 -- KEYS[1] hash    gr:{shard}:lease:<lease>
 -- KEYS[2] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] lease   ARGV[3] token (empty: for who waits)
@@ -17,13 +17,9 @@ local now, l = clock(ARGV[1]), lease_of(ARGV[2])
 local is_own = l and l.pool_key:sub(1, #ARGV[4]) == ARGV[4]
 if not is_own then
   return keep(once, 0)
-elseif (ARGV[3] ~= '' or l.state == 'held') and l.token ~= ARGV[3] then
+elseif (ARGV[3] ~= '' or l.until_at) and l.token ~= ARGV[3] then
   return refuse('NOT_OWNER', 'the lease is not yours')
 end
-local p, w = load_pool(l.pool_key), l.worker and worker_of(l.worker)
-end_lease(l, 'released')
-if p and w and w.lease == l.id then
-  free(p, w, 'released', now)
-end
+let_go(load_pool(l.pool_key), l, 'released', now)
 save_all(now)
 return keep(once, 1)

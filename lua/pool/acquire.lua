@@ -3,7 +3,7 @@
 -- KEYS[2] string  gr:{shard}:assignment:<lease>
 -- KEYS[3] hash    gr:{shard}:once:<digest>; left out without an `Idempotency-Key`
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] `<tenant>:<pool>`   ARGV[3] id for a new lease
--- ARGV[4] the session's name, encoded (empty: it has none)   ARGV[5] lease ms (empty: as the pool has it)
+-- ARGV[4] the session's name, encoded, or key:<key> (empty: it has none)   ARGV[5] lease ms (empty: as the pool has it)
 -- ARGV[6] how long it may wait ms
 -- ARGV[7] how much earlier its place is than its time, ms   ARGV[8] assignment   ARGV[9] affinity: hint, queue, fail
 -- ARGV[10] digest of the request, ARGV[11] its attempt (see idempotency.lua)
@@ -11,7 +11,7 @@
 -- Returns: {verdict, now, lease as field, value, …}; verdict is held (has its worker), offered (its worker is to take
 --   it: confirm), waiting (in line: confirm), none (no worker, and it may not wait)
 -- Errors: NOT_FOUND (no such pool), ENDING (it is drained), TOO_MANY (the line is full), NOT_OWNER (affinity `fail`:
---   the worker of the session is busy), KEY_REUSED, UNDER_WAY
+--   the worker of the session is busy), IN_USE (as many keyed sessions are in use as may), KEY_REUSED, UNDER_WAY
 local now, id, session = clock(ARGV[1]), ARGV[3], ARGV[4] ~= '' and ARGV[4] or nil
 local once = { key = KEYS[3], body = ARGV[10], attempt = ARGV[11] }
 local said = replay(once)
@@ -26,17 +26,22 @@ elseif p.draining == '1' then
 end
 local lease_ms = ARGV[5] ~= '' and ARGV[5] or p.lease_ms
 local known = session and read_hash(session_key(p.key, session)) or {}
-local l = known.lease and lease_of(known.lease) or lease_of(id)
+local l = known.lease and lease_of(known.lease)
+local is_rebound = l and rebind(p, l, now)
+l = not is_rebound and l or lease_of(id)
 local is_new = not l
 if l then
-  ask_again(l, now, lease_ms, ARGV[6])
+  ask_again(p, l, now, lease_ms, ARGV[6])
 else
   redis.call('STRLEN', KEYS[2])
   l = leases[id].now
   l.id, l.pool_key, l.session, l.state = id, p.key, session, 'waiting'
   l.created_at, l.place, l.lease_ms = now, now - ARGV[7], lease_ms
-  l.deadline, l.affinity_ms = now + ARGV[6], p.affinity_ms
+  l.deadline, l.affinity_ms = now + ARGV[6], is_keyed(l) and 0 or p.affinity_ms
   l.due_at = l.deadline
+  if is_keyed(l) and not is_rebound and not make_room(p, now) then
+    return refuse('IN_USE', 'as many keyed sessions are in use as may')
+  end
   local bound = known.worker and now < tonumber(known.until_at) and worker_of(known.worker)
   local w = is_spare(bound) and bound
   if bound and bound.state ~= 'terminated' then
@@ -74,5 +79,5 @@ elseif is_new then
   note_arrival(p, now)
 end
 save_all(now)
-local answer = { l.state, now, flatten(l) }
+local answer = answer_of(l, now, l.id ~= id)
 return l.state == 'held' and keep(once, answer) or answer

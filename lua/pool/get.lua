@@ -6,7 +6,7 @@
 -- Returns: {now, pool as field, value, …, {state or set, how many, …}}; no field where there is none
 -- Errors: none
 local counts = {}
-for _, set in ipairs({ 'spare', 'waiting', 'leases', 'workers', 'runners' }) do
+for _, set in ipairs({ 'spare', 'waiting', 'leases', 'keyed', 'idle', 'workers', 'runners' }) do
   counts[#counts + 1] = set
   counts[#counts + 1] = redis.call('ZCARD', KEYS[1] .. ':' .. set)
 end

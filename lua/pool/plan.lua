@@ -16,6 +16,9 @@ elseif (p.schedule or '[]') ~= ARGV[6] then
   return { now, 0, 0, 'scheduled', 0, 0, p.schedule or '[]' }
 end
 serve(p, now)
+if p.draining == '1' then
+  end_idle(p, now)
+end
 local n = {}
 for state in pairs(TRANSITIONS) do
   n[state] = redis.call('ZCARD', set_of(p, 'in:' .. state))

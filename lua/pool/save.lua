@@ -9,12 +9,33 @@ local function belongs(set, member, before, after)
   end
 end
 
-local function say(now, kind, thing)
-  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'at', now, 'kind', kind, 'id', thing.id,
-    'pool', thing.pool_key, 'state', thing.state, 'reason', thing.reason or '', 'worker', thing.worker or '')
+-- Why a worker's step is an error; and how a session ends by one.
+local ERRORS = {
+  crashed = true, lost = true, runner_lost = true, start_failed = true, start_timeout = true, unhealthy = true,
+  assign_failed = true, assign_timeout = true, reset_failed = true, reset_timeout = true, stop_timeout = true,
+}
+local LOST = { worker_lost = true, rebound = true }
+
+-- What somebody waits to hear of, if anything: a session that has its worker, has ended, or has lost it; a worker that
+-- failed.
+local function event_of(kind, thing, before)
+  if kind == 'worker' then
+    return ERRORS[thing.reason] and 'worker_error' or ''
+  elseif thing.state == 'held' and before.state ~= 'idle' then
+    return 'session_created'
+  elseif thing.state == 'ended' and before.until_at then
+    return LOST[thing.reason] and 'session_error' or 'session_closed'
+  end
+  return ''
 end
 
-local function save_worker(id, w, before, now)
+local function say(now, kind, thing, before)
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'at', now, 'kind', kind, 'id', thing.id,
+    'pool', thing.pool_key, 'state', thing.state, 'reason', thing.reason or '', 'worker', thing.worker or '',
+    'session', kind == 'lease' and thing.session or '', 'event', event_of(kind, thing, before))
+end
+
+local function save_worker(id, w, before)
   local p = { key = w.pool_key }
   local lives = w.state ~= 'terminated'
   local member, was, since = 'worker:' .. id, before.state, tonumber(w.since)
@@ -28,7 +49,6 @@ local function save_worker(id, w, before, now)
     else
       redis.call('EXPIRE', prefix .. member, WORKER_MEMORY_SECONDS)
     end
-    say(now, 'worker', w)
   end
   belongs(set_of(p, 'spare'), id, is_spare(before) and tonumber(before.since), is_spare(w) and since)
   belongs(set_of(p, 'workers'), id, was and tonumber(before.created_at), lives and tonumber(w.created_at))
@@ -64,14 +84,17 @@ end
 
 local function save_lease(id, l, before, now)
   local p, member = { key = l.pool_key }, 'lease:' .. id
-  local lives, held = l.state ~= 'ended', l.state == 'held'
+  local lives = l.state ~= 'ended'
   local waits, waited = l.state == 'waiting', before.state == 'waiting'
   belongs(set_of(p, 'waiting'), id, waited and tonumber(before.place), waits and tonumber(l.place))
   belongs(set_of(p, 'unbound'), id, waited and not before.bound_to and tonumber(before.place),
     waits and not l.bound_to and tonumber(l.place))
   belongs(set_of(p, 'leases'), id, tonumber(before.granted_at), lives and tonumber(l.granted_at))
+  belongs(set_of(p, 'keyed'), id, is_keyed(before) and tonumber(before.created_at),
+    lives and is_keyed(l) and tonumber(l.created_at))
+  belongs(set_of(p, 'idle'), id, tonumber(before.idle_at), lives and tonumber(l.idle_at))
   belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(l.due_at))
-  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), held and tonumber(l.until_at))
+  belongs(prefix .. 'due:lease', member, tonumber(before.until_at), lives and tonumber(l.until_at))
   if lives then
     write_changes(prefix .. member, before, l)
   else
@@ -81,15 +104,21 @@ local function save_lease(id, l, before, now)
     save_session(l, before.id, now)
   end
   if before.state ~= l.state then
-    say(now, 'lease', l)
+    if is_keyed(l) then
+      hints['keyed:' .. l.pool_key] = true
+    end
+    say(now, 'lease', l, before)
   end
 end
 
 -- Writes all that was changed, and wakes those whom it concerns.
 local function save_all(now)
+  for _, step in ipairs(steps) do
+    say(now, 'worker', step)
+  end
   for id, w in pairs(workers) do
     if w.now.id then
-      save_worker(id, w.now, w.before, now)
+      save_worker(id, w.now, w.before)
     end
   end
   for id, l in pairs(leases) do

@@ -12,8 +12,12 @@ local EVENTS_MAX = 10000
 local LOOK_MAX = 32
 -- How long a caller may take to come for what it was offered; it asks at least once a second.
 local OFFER_MS = 2500
+-- For how long waits are counted together.
+local WAITS_MS = 300000
 
 local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {}, {}, {}
+-- The steps of workers, in their order.
+local steps = {}
 -- Which runners are believed to live, as far as it was asked.
 local heard = {}
 -- How many workers of a pool come or go: as it was when it was asked, and those that are replaced since.
@@ -27,7 +31,7 @@ local function load_once(cache, name, key)
   return cache[name].now
 end
 
--- A set of the pool: spare, waiting, unbound, leases, workers, runners, or in:<state>.
+-- A set of the pool: spare, waiting, unbound, leases, keyed, idle, workers, runners, or in:<state>.
 local function set_of(p, name)
   return prefix .. 'pool:' .. p.key .. ':' .. name
 end
@@ -38,7 +42,7 @@ local function load_pool(key)
   local known = pools[key] ~= nil
   local p = load_once(pools, key, prefix .. 'pool:' .. key)
   if not known then
-    for _, name in ipairs({ 'spare', 'waiting', 'unbound', 'leases', 'workers', 'runners' }) do
+    for _, name in ipairs({ 'spare', 'waiting', 'unbound', 'leases', 'keyed', 'idle', 'workers', 'runners' }) do
       redis.call('ZCARD', prefix .. 'pool:' .. key .. ':' .. name)
     end
     for state in pairs(TRANSITIONS) do
@@ -122,6 +126,7 @@ local function move_worker(w, to, reason, now)
   end
   local n = (tonumber(w.transitions) or 0) + 1
   w.state, w.since, w.reason, w.transitions = to, now, reason, n
+  steps[#steps + 1] = { id = w.id, pool_key = w.pool_key, state = to, reason = reason }
   w['past:' .. (n - 1) % PAST_MAX] = now .. ' ' .. to .. ' ' .. reason
   w.instruction, w.due_at = nil, nil
 end
@@ -213,8 +218,21 @@ local function take_away(w)
   w.lease, w.session = nil, nil
 end
 
+-- A session has its worker after so long: counted for some time, then anew.
+local function note_wait(p, waited_ms, now)
+  if now - rule(p, 'waits_at') >= WAITS_MS then
+    p.waits_at, p.waits_served, p.waits, p.waits_ms, p.waits_ms_max = now, 0, 0, 0, 0
+  end
+  p.waits_served = p.waits_served + 1
+  if waited_ms > 0 then
+    p.waits, p.waits_ms = p.waits + 1, p.waits_ms + waited_ms
+    p.waits_ms_max = math.max(p.waits_ms_max, waited_ms)
+  end
+end
+
 local function grant(p, w, l, now)
   move_worker(w, 'busy', 'allocated', now)
+  note_wait(p, now - l.created_at, now)
   p.sessions_total = rule(p, 'sessions_total') + 1
   if tonumber(w.sessions) > 0 then
     p.reused_total = rule(p, 'reused_total') + 1
@@ -310,14 +328,4 @@ end
 -- The caller has the lease from now on: its worker took it, and the caller is still there.
 local function hold(l, now)
   l.state, l.until_at, l.due_at, l.reason = 'held', now + l.lease_ms, nil, nil
-end
-
--- The same session asks again: its lease, or its wait, lasts as long as it would now, if it did not already.
-local function ask_again(l, now, lease_ms, wait_ms)
-  if l.state == 'held' then
-    l.until_at = math.max(l.until_at, now + lease_ms)
-  elseif l.state == 'waiting' then
-    l.deadline = math.max(l.deadline, now + wait_ms)
-    l.due_at = l.deadline
-  end
 end

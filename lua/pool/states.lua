@@ -11,12 +11,13 @@ local TRANSITIONS = {
   ready = {
     busy = 'allocated adopted',
     degraded = 'unhealthy',
-    terminating = 'unhealthy memory_high scaled_in drained recycled rolled_over evicted',
+    terminating = 'unhealthy memory_high scaled_in drained recycled rolled_over',
     terminated = 'crashed lost runner_lost',
   },
   busy = {
-    resetting = 'released lapsed abandoned',
-    terminating = 'released lapsed abandoned assign_failed assign_timeout unhealthy drained recycled rolled_over',
+    resetting = 'released lapsed abandoned idle evicted',
+    terminating =
+      'released lapsed abandoned idle evicted assign_failed assign_timeout unhealthy drained recycled rolled_over',
     terminated = 'crashed lost runner_lost',
   },
   resetting = {
@@ -27,7 +28,7 @@ local TRANSITIONS = {
   degraded = {
     ready = 'recovered',
     busy = 'adopted',
-    terminating = 'unhealthy flapping scaled_in drained recycled rolled_over evicted',
+    terminating = 'unhealthy flapping scaled_in drained recycled rolled_over',
     terminated = 'crashed lost runner_lost',
   },
   terminating = { terminated = 'stopped crashed lost stop_timeout runner_lost' },

@@ -1,4 +1,5 @@
--- Leases that nobody renewed, and runners that fell silent with all their workers.
+-- Leases that nobody renewed, keyed sessions that were idle for long enough, and runners that fell silent with all
+-- their workers.
 -- KEYS[1] hash    gr:{shard}:shard
 -- KEYS[2] zset    gr:{shard}:due:lease
 -- ARGV[1] now ms (empty: Redis's)   ARGV[2] term of the leader   ARGV[3] how many at most
@@ -16,11 +17,14 @@ local lapsed, lost, silent, stale, touched = 0, 0, {}, {}, {}
 for _, member in ipairs(due) do
   local id = member:match('^lease:(.*)$')
   local l = id and lease_of(id)
-  if l and l.state == 'held' then
-    local p, w = load_pool(l.pool_key), worker_of(l.worker)
-    end_lease(l, 'lapsed')
-    if p and w and w.lease == l.id then
-      free(p, w, 'lapsed', now)
+  if l and l.until_at then
+    local p = load_pool(l.pool_key)
+    if l.state == 'idle' then
+      give_up(p, l, 'idle', now)
+    else
+      let_go(p, l, 'lapsed', now)
+    end
+    if p then
       touched[p.key] = p
     end
     lapsed = lapsed + 1

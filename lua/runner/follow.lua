@@ -51,9 +51,9 @@ local function adopt_session(p, w, report, now)
     session = nil
   end
   l.id, l.pool_key, l.state, l.worker, l.session = report.lease, p.key, 'held', w.id, session
-  l.token, l.lease_ms, l.affinity_ms = report.instruction, l.lease_ms or p.lease_ms, p.affinity_ms
+  l.token, l.lease_ms, l.affinity_ms = report.instruction, l.lease_ms or p.lease_ms, is_keyed(l) and 0 or p.affinity_ms
   l.created_at, l.granted_at, l.until_at = l.created_at or now, now, now + l.lease_ms
-  l.due_at, l.bound_to, l.endpoint = nil, nil, report.endpoint
+  l.due_at, l.bound_to, l.endpoint, l.reason = nil, nil, report.endpoint, 'adopted'
   w.token, w.lease, w.session, w.sessions = l.token, l.id, report.session, (tonumber(w.sessions) or 0) + 1
 end
 

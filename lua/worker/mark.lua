@@ -22,6 +22,10 @@ if not goes then
   w.cordoned = ARGV[4] == 'cordon' and '1' or nil
 elseif w.state == 'busy' or w.state == 'resetting' then
   w.cordoned = 'drain'
+  local l = w.lease and lease_of(w.lease)
+  if l and l.state == 'idle' then
+    give_up(p, l, goes, now)
+  end
 elseif w.state ~= 'terminating' then
   dismiss(p, w, goes, now)
 end

@@ -27,9 +27,11 @@ mod migrate;
 mod pool;
 mod runner;
 mod serve;
+mod session;
 
 pub use pool::{PoolArgs, WorkerArgs};
 pub use runner::RunnerArgs;
+pub use session::SessionArgs;
 
 /// The exit code where the arguments or the settings cannot be used; clap's own, too.
 const EXIT_USAGE: u8 = 2;
@@ -73,6 +75,8 @@ pub enum Command {
     Pool(PoolArgs),
     /// See workers of pools, take them out, bring them back
     Worker(WorkerArgs),
+    /// See sessions of pools, end them
+    Session(SessionArgs),
     /// The worker of the pool that `greenroom dev` shows
     #[command(hide = true)]
     DemoWorker,
@@ -290,6 +294,7 @@ pub async fn run(cli: Cli, env: impl Iterator<Item = (String, String)>) -> Resul
         Command::Runner(args) => runner::run(config, args).await,
         Command::Pool(args) => pool::pool(config, args).await,
         Command::Worker(args) => pool::worker(config, args).await,
+        Command::Session(args) => session::run(config, args).await,
         Command::DemoWorker => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use crate::app::{pool_settings, store_options};
 use crate::config::Config;
 use crate::id::WorkerId;
 use crate::name::Name;
-use crate::pool::{Pool, PoolName, Pools, Worker, WorkerState};
+use crate::pool::{Pool, PoolName, PoolStatus, Pools, Worker, WorkerState};
 use crate::store::{Hints, Store};
 
 /// Things asked for at once.
@@ -34,6 +34,16 @@ pub enum PoolVerb {
     List,
     /// Show one, with its settings and what was last done about its size
     Get {
+        /// Its name
+        pool: String,
+    },
+    /// Remove one that nobody uses
+    Delete {
+        /// Its name
+        pool: String,
+    },
+    /// Show how one does: reuse, waits, resets, affinity
+    Stats {
         /// Its name
         pool: String,
     },
@@ -118,7 +128,47 @@ pub(super) async fn pool(config: Config, PoolArgs { verb, tenant }: PoolArgs) ->
             }
             Ok(())
         }
+        PoolVerb::Delete { pool } => {
+            let name = PoolName { tenant, pool: Name::strict(pool).context("the pool's name")? };
+            pools.delete(&name).await.map_err(anyhow::Error::from)?;
+            say("it is gone")
+        }
+        PoolVerb::Stats { pool } => {
+            let name = PoolName { tenant, pool: Name::strict(pool).context("the pool's name")? };
+            stats(&pools.get(&name).await.map_err(anyhow::Error::from)?.status)
+        }
     }
+}
+
+fn stats(status: &PoolStatus) -> Result<(), CliError> {
+    for (state, count) in &status.workers {
+        say(&format!("{:<14}{count}", state.as_str()))?;
+    }
+    let waits = &status.waits;
+    for line in [
+        format!(
+            "sessions      {}, {} of them on a worker that had served before",
+            status.sessions_total, status.reused_total
+        ),
+        format!("now           {} have a worker, {} wait", status.leases, status.waiting),
+        format!("keyed         {}, {} of them idle", status.keyed, status.idle),
+        format!(
+            "              used again {}, evicted {}, rebound {}",
+            status.keyed_reused, status.keyed_evicted, status.keyed_rebound
+        ),
+        format!(
+            "waits         {} of {} lately, {} ms on average, {} ms at most",
+            waits.waited,
+            waits.served,
+            waits.mean_ms(),
+            waits.max_ms
+        ),
+        format!("resets        {} proved, {} failed", status.resets_proved, status.resets_failed),
+        format!("affinity      {} hits, {} misses", status.affinity_hits, status.affinity_misses),
+    ] {
+        say(&line)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn worker(config: Config, WorkerArgs { verb, tenant }: WorkerArgs) -> Result<(), CliError> {
@@ -158,7 +208,7 @@ pub(super) async fn worker(config: Config, WorkerArgs { verb, tenant }: WorkerAr
     Ok(())
 }
 
-async fn open(config: &Config) -> Result<Pools, CliError> {
+pub(super) async fn open(config: &Config) -> Result<Pools, CliError> {
     let store = Store::connect(&store_options(config)).await.context("Redis")?;
     Ok(Pools::new(
         store,

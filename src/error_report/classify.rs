@@ -63,6 +63,7 @@ impl Classify for Refusal {
             Self::NotFound | Self::Ended => Category::NotFound.class(),
             Self::KeyReused => Category::Validation.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
+            Self::InUse => Category::RateLimit.class(),
         }
     }
 }
@@ -116,11 +117,11 @@ impl Classify for AccessError {
 impl Classify for PoolError {
     fn class(&self) -> Class {
         match self {
-            Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease => Category::NotFound.class(),
+            Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease | Self::NoSuchSession => Category::NotFound.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
-            Self::NoReadyWorker | Self::LineFull => Category::RateLimit.class(),
+            Self::NoReadyWorker | Self::LineFull | Self::KeysInUse => Category::RateLimit.class(),
             Self::WorkerBusy | Self::UnderWay | Self::StaleReport => Category::Conflict.class().again(true),
-            Self::Draining | Self::LeaseLost => Category::Conflict.class(),
+            Self::Draining | Self::InUse | Self::LeaseLost => Category::Conflict.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),
             Self::Store(error) => error.class(),
         }

@@ -93,6 +93,18 @@ pub(super) struct VersionName(pub(super) Name);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SessionName(pub(super) Name);
 
+/// Whether a session is meant by its name, or by its key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum SessionKind {
+    #[default]
+    Name,
+    Key,
+}
+
+/// What the worker of a session is kept for, an account say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionKey(pub(super) Name);
+
 /// The name of a place in line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PriorityName(pub(super) Priority);
@@ -225,6 +237,12 @@ text_field!(ResetModeName, "a mode of reset", |text| {
 });
 text_field!(VersionName, "a version", |text| Name::strict(text).map(Self));
 text_field!(SessionName, "a session's name", |text| Name::room(text).map(Self));
+text_field!(SessionKind, "a kind", |text| match text.as_str() {
+    "name" => Ok(Self::Name),
+    "key" => Ok(Self::Key),
+    _ => Err("must be one of name, key"),
+});
+text_field!(SessionKey, "a key", |text| Name::room(text).map(Self));
 text_field!(PriorityName, "a priority", |text| {
     Priority::parse(&text).map(Self).ok_or("must be one of urgent, high, normal, low")
 });

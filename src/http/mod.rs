@@ -44,6 +44,7 @@ mod rooms;
 mod router;
 mod runners;
 mod server;
+mod sessions;
 mod shell;
 mod state;
 mod texts;

@@ -172,6 +172,9 @@ catalogue! {
     LeaseNotFound: "lease_not_found", NOT_FOUND, NEVER, "There is no such lease", GONE,
     ["Ask for a worker again: a lease ends when it is released or not renewed in time."];
 
+    SessionNotFound: "session_not_found", NOT_FOUND, NEVER, "There is no such session", GONE,
+    ["Ask with `kind=key` for the session of a key, without for one by its name; a session that is over is not remembered."];
+
     WorkerBusy: "worker_busy", CONFLICT, AGAIN, "The session's own worker is busy", BUSY,
     ["Try again after `retry_after_seconds`, or ask with `affinity` `queue` or `hint`."];
 
@@ -182,12 +185,19 @@ catalogue! {
     ["Nothing was changed. Tell at once what there is now, under a higher number.",
      "Where that is refused as well, another runner of this name has begun since: give each its own name."];
 
+    PoolInUse: "pool_in_use", CONFLICT, NEVER, "The pool is in use", BUSY,
+    ["Set `draining` to true, end its sessions, and delete it once it has no workers any more."];
+
     NoReadyWorker: "no_ready_worker", TOO_MANY_REQUESTS, AGAIN, "No worker was ready in time", BUSY,
     ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`).",
      "Raise `max` or `spare` of the pool, or the `capacity` of its runners; `GET /v1/pools/{pool}` says what it does and why."];
 
     LineFull: "line_full", TOO_MANY_REQUESTS, AGAIN, "As many sessions wait as may", BUSY,
     ["Try again after `retry_after_seconds`, or raise `queue_max` of the pool."];
+
+    KeysInUse: "keys_in_use", TOO_MANY_REQUESTS, AGAIN, "As many keyed sessions are in use as may", BUSY,
+    ["Try again after `retry_after_seconds`, or wait for longer (`wait_seconds`): one that is released makes room.",
+     "Raise `keyed_max` of the pool, and `max` with it."];
 
     TooManyPools: "too_many_pools", TOO_MANY_REQUESTS, AGAIN, "As many pools as there may be", BUSY,
     ["Use one pool for each kind of worker, not one for each session."];

@@ -29,6 +29,7 @@ impl Code {
             | Self::PoolNotFound
             | Self::WorkerNotFound
             | Self::LeaseNotFound
+            | Self::SessionNotFound
             | Self::DispatchEnded => Category::NotFound,
             Self::StaleToken
             | Self::DispatchEnding
@@ -40,12 +41,14 @@ impl Code {
             | Self::WorkerBusy
             | Self::PoolDraining
             | Self::StaleReport
+            | Self::PoolInUse
             | Self::LivekitNotConfigured => Category::Conflict,
             Self::RateLimited
             | Self::TooManyDispatches
             | Self::TooManyBreakers
             | Self::TooManyPools
             | Self::NoReadyWorker
+            | Self::KeysInUse
             | Self::LineFull => Category::RateLimit,
             Self::ProviderRejected | Self::ProviderUnavailable | Self::StoreUnavailable => Category::Dependency,
             Self::Timeout => Category::Timeout,

@@ -14,7 +14,7 @@ use super::shell::{Endpoint, Spec, shell};
 use super::state::App;
 use super::{
     agents, alerts, breakers, cors, dispatches, errors, keys, leases, livekit, locks, operation, policies, pools,
-    rooms, runners, shell, workers,
+    rooms, runners, sessions, shell, workers,
 };
 use crate::access::{Scope, Scopes};
 
@@ -132,11 +132,14 @@ pub(super) fn table() -> Vec<Route> {
         route("/v1/locks/{name}/release", Key(LOCK), Prompt, Problem, routes!(release::release)),
 
         route("/v1/pools", Key(POOLS), Prompt, Problem, routes!(pools::list::list)),
-        route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get)),
+        route("/v1/pools/{pool}", Key(POOLS), Prompt, Problem, routes!(pools::define::define, pools::get::get, pools::delete::delete)),
         route("/v1/pools/{pool}/plan", Key(POOLS), Prompt, Problem, routes!(pools::plan::plan)),
+        route("/v1/pools/{pool}/stats", Key(POOLS), Prompt, Problem, routes!(pools::stats::stats)),
         route("/v1/pools/{pool}/leases", Key(LEASES), LongPoll, Problem, routes!(leases::create::create)),
         route("/v1/pools/{pool}/workers", Key(POOLS), Prompt, Problem, routes!(workers::list::list)),
         route("/api/v1/trigger", Key(DISPATCH), Waits, Kept, routes!(pools::trigger::trigger)),
+        route("/v1/pools/{pool}/sessions", Key(POOLS), Prompt, Problem, routes!(sessions::list::list)),
+        route("/v1/pools/{pool}/sessions/{name}", Key(POOLS), Prompt, Problem, routes!(sessions::get::get, sessions::end::end)),
         route("/v1/leases/{id}", Key(LEASES), Prompt, Problem, routes!(leases::get::get)),
         route("/v1/leases/{id}/renew", Key(LEASES), Prompt, Problem, routes!(leases::renew::renew)),
         route("/v1/leases/{id}/release", Key(LEASES), Prompt, Problem, routes!(leases::release::release)),
@@ -169,6 +172,8 @@ pub(super) fn table() -> Vec<Route> {
         route("/api/livekit/dispatch-agent", KeyOrPage(DISPATCH), Waits, Kept, routes!(dispatch_agent::dispatch_agent)),
         route("/api/livekit/agent-status", KeyOrPage(DISPATCH), Prompt, Kept, routes!(agent_status::agent_status)),
         route("/api/livekit/webhook", Open, Prompt, Problem, routes!(webhook::webhook)),
+
+        route("/api/v1/containers/pool/stats", Key(POOLS), Prompt, Kept, routes!(pools::all_stats::all_stats)),
 
         route("/healthz", Open, Prompt, Problem, routes!(healthz::healthz)),
         route("/readyz", Open, Prompt, Problem, routes!(readyz::readyz)),

@@ -8,15 +8,20 @@ mod model;
 mod runner;
 mod schedule;
 mod service;
+mod session;
+mod sessions;
 mod settings;
 mod states;
+mod status;
 
 pub use model::{
-    Affinity, Assignment, AssignmentParts, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolStatus, Priority,
-    Step, Wish, Worker,
+    Affinity, Assignment, AssignmentParts, Lease, LeaseState, Pool, PoolError, PoolName, Priority, Step, Wish, Worker,
 };
 pub use runner::{Action, Instruction, Observed, ObservedState, Runner, Synced};
 pub use schedule::{DAY_MINUTES, Day, Schedule, Scheduled, WINDOWS_MAX, Window, is_time_zone};
 pub use service::{Pools, PoolsPage, WorkersPage};
+pub use session::SessionRef;
+pub use sessions::{Session, SessionsPage};
 pub use settings::{Numbers, PoolSettings, ResetMode};
 pub use states::WorkerState;
+pub use status::{Plan, PoolStatus, Waits};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolSettings, WorkerState};
+use super::{PoolSettings, PoolStatus, SessionRef, WorkerState};
 use crate::id::{LeaseId, WorkerId};
 use crate::name::Name;
 use crate::store::{Refusal, StoreError};
@@ -29,58 +29,6 @@ pub struct Pool {
     pub settings: PoolSettings,
     /// How it is.
     pub status: PoolStatus,
-}
-
-/// How a pool is.
-#[derive(Debug, Clone, Default)]
-pub struct PoolStatus {
-    /// When it was made.
-    pub created_at_ms: u64,
-    /// How many workers there are in each state.
-    pub workers: Vec<(WorkerState, u64)>,
-    /// How many a session may have at once.
-    pub spare: u64,
-    /// How many sessions have a worker.
-    pub leases: u64,
-    /// How many sessions wait for one.
-    pub waiting: u64,
-    /// How many runners there are.
-    pub runners: u64,
-    /// How many sessions there were.
-    pub sessions_total: u64,
-    /// How many of them were on a worker that had served before.
-    pub reused_total: u64,
-    /// How many resets were proved.
-    pub resets_proved: u64,
-    /// How many resets failed, or were not done in time.
-    pub resets_failed: u64,
-    /// How often a session came back to its worker.
-    pub affinity_hits: u64,
-    /// How often its worker was not to be had.
-    pub affinity_misses: u64,
-    /// How many starts failed in a row.
-    pub starts_failed: u64,
-    /// How long a start takes, going by the last ones.
-    pub start_ms: Option<u64>,
-    /// Why the pool was last brought to another size, newest first.
-    pub plans: Vec<Plan>,
-}
-
-/// What was decided on the size of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// When.
-    pub at_ms: u64,
-    /// How many workers there should be.
-    pub wanted: u64,
-    /// How many there were.
-    pub there: u64,
-    /// How many start.
-    pub starts: u64,
-    /// How many go.
-    pub goes: u64,
-    /// Why.
-    pub reason: String,
 }
 
 /// A worker. Times are milliseconds since 1970 by Redis's clock.
@@ -148,6 +96,8 @@ pub enum LeaseState {
     Offered,
     /// It has its worker.
     Held,
+    /// It has its worker, and nobody uses it: a keyed session.
+    Idle,
 }
 
 impl LeaseState {
@@ -157,12 +107,13 @@ impl LeaseState {
             Self::Waiting => "waiting",
             Self::Offered => "offered",
             Self::Held => "held",
+            Self::Idle => "idle",
         }
     }
 
     /// The state of that name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Waiting, Self::Offered, Self::Held].into_iter().find(|state| state.as_str() == text)
+        [Self::Waiting, Self::Offered, Self::Held, Self::Idle].into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -173,8 +124,8 @@ pub struct Lease {
     pub id: LeaseId,
     /// The pool.
     pub pool: PoolName,
-    /// The session's name, where it has one.
-    pub session: Option<String>,
+    /// The session, where it has a name or a key.
+    pub session: Option<SessionRef>,
     /// How it stands.
     pub state: LeaseState,
     /// The worker, once there is one.
@@ -187,6 +138,10 @@ pub struct Lease {
     pub created_at_ms: u64,
     /// When it ends unless it is renewed.
     pub until_ms: Option<u64>,
+    /// When it was last used, as far as its end tells.
+    pub used_ms: Option<u64>,
+    /// Whether it was there before it was asked for.
+    pub reused: bool,
     /// Redis's time when it was read.
     pub now_ms: u64,
 }
@@ -194,8 +149,9 @@ pub struct Lease {
 /// What a session asks for.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// Its name: the same session gets the same lease, and later the same worker where that is to be had.
-    pub session: Option<Name>,
+    /// Its name or key. The same name gets the same lease, and later the same worker where that is to be had; the same key
+    /// the same worker, with all that it knows.
+    pub session: Option<SessionRef>,
     /// How long the lease lasts without renewal; as the pool has it where it is not said.
     pub lease: Option<Duration>,
     /// How long it may wait for a worker.
@@ -329,6 +285,12 @@ pub enum PoolError {
     /// There is no such lease.
     #[error("there is no such lease")]
     NoSuchLease,
+    /// The pool has workers, or sessions that have or want one.
+    #[error("the pool is in use")]
+    InUse,
+    /// There is no such session.
+    #[error("there is no such session")]
+    NoSuchSession,
     /// There are as many pools as there may be.
     #[error("as many pools as there may be")]
     TooMany,
@@ -338,6 +300,9 @@ pub enum PoolError {
     /// As many sessions wait as may.
     #[error("as many sessions wait as may")]
     LineFull,
+    /// As many keyed sessions are in use as there may be.
+    #[error("as many keyed sessions are in use as may")]
+    KeysInUse,
     /// The session's own worker is busy, and it wanted no other.
     #[error("the worker of the session is busy")]
     WorkerBusy,
@@ -373,6 +338,7 @@ impl From<StoreError> for PoolError {
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::TooMany) => Self::TooMany,
             StoreError::Refused(Refusal::StaleReport) => Self::StaleReport,
+            StoreError::Refused(Refusal::InUse) => Self::KeysInUse,
             error => Self::Store(error),
         }
     }

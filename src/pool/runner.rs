@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Assignment;
+use super::{Assignment, SessionRef};
 use crate::name::Name;
 
 /// A runner, as it tells of itself.
@@ -41,7 +41,7 @@ pub struct Observed {
     /// The lease that it serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
-    /// The session that it serves.
+    /// The session that it serves, encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// Whether it says that the session of that lease is over.
@@ -160,8 +160,8 @@ pub struct Instruction {
     pub within_ms: u64,
     /// The lease that it serves, or is to serve.
     pub lease: Option<String>,
-    /// The session's name; the lease's id where it has none.
-    pub session: Option<String>,
+    /// The session; named as its lease where it has no name.
+    pub session: Option<SessionRef>,
     /// What the worker is told, with [`Action::Assign`].
     pub assignment: Assignment,
 }

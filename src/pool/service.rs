@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Assignment, Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, Synced, Wish,
-    Worker,
+    Assignment, Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, SessionRef,
+    Synced, Wish, Worker,
 };
 use crate::cursor::{self, Walk};
 use crate::id::{LeaseId, WorkerId};
@@ -30,7 +30,7 @@ const HEARTBEATS: u32 = 3;
 /// The pools of all tenants. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    store: Store,
+    pub(super) store: Store,
     hints: Hints,
     shipped: PoolSettings,
     believed: Duration,
@@ -130,12 +130,8 @@ impl Pools {
     pub async fn lease(&self, pool: &PoolName, wish: &Wish, once: Option<&Once>) -> Result<Lease, PoolError> {
         let mut id = LeaseId::new(shard_of_pool(pool, self.store.shards()).0);
         let mut hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
-        let mut asked = self.store.ask_for_worker(pool, id, wish, once).await.map_err(|error| match error {
-            StoreError::Refused(Refusal::NotOwner) => PoolError::WorkerBusy,
-            StoreError::Refused(Refusal::TooMany) => PoolError::LineFull,
-            StoreError::Refused(Refusal::Ending) => PoolError::Draining,
-            error => error.into(),
-        })?;
+        let mut asked = self.ask(pool, id, wish, once).await?;
+        let mut reused = false;
         // Dropped with the future: whoever hangs up is not given a worker.
         let mut place = Place { store: &self.store, tenant: &pool.tenant, id: None };
         loop {
@@ -152,6 +148,7 @@ impl Pools {
             };
             if place.id.is_none() {
                 place.id = Some(lease.id);
+                reused = lease.reused;
                 if lease.id != id {
                     // The same session asked before: its lease is meant.
                     id = lease.id;
@@ -166,7 +163,35 @@ impl Pools {
                 () = self.leaving.cancelled() => return Err(PoolError::NoReadyWorker),
             }
             hint = self.hints.wait(&Store::lease_hint_name(id), POLL_MAX);
-            asked = self.store.confirm_lease(pool, id, once).await?;
+            asked = self.store.confirm_lease(pool, id, reused, once).await?;
+        }
+    }
+
+    /// Asks for a worker. Where as many keyed sessions are in use as may, it is asked again until one is idle, or for as
+    /// long as the wish waits; there is no line for that.
+    async fn ask(
+        &self,
+        pool: &PoolName,
+        id: LeaseId,
+        wish: &Wish,
+        once: Option<&Once>,
+    ) -> Result<LeaseAsked, PoolError> {
+        let (until, mut wish) = (Instant::now() + wish.wait, wish.clone());
+        loop {
+            match self.store.ask_for_worker(pool, id, &wish, once).await {
+                Ok(asked) => return Ok(asked),
+                Err(StoreError::Refused(Refusal::InUse)) if !wish.wait.is_zero() => {}
+                Err(StoreError::Refused(Refusal::NotOwner)) => return Err(PoolError::WorkerBusy),
+                Err(StoreError::Refused(Refusal::TooMany)) => return Err(PoolError::LineFull),
+                Err(StoreError::Refused(Refusal::Ending)) => return Err(PoolError::Draining),
+                Err(error) => return Err(error.into()),
+            }
+            let idle = self.hints.wait(&Store::keyed_hint_name(pool), POLL_MAX.min(wish.wait));
+            tokio::select! {
+                () = idle => {}
+                () = self.leaving.cancelled() => return Err(PoolError::KeysInUse),
+            }
+            wish.wait = until.saturating_duration_since(Instant::now());
         }
     }
 
@@ -203,7 +228,7 @@ impl Pools {
     pub async fn held_by(
         &self,
         pool: &PoolName,
-        session: &Name,
+        session: &SessionRef,
         lasts: Option<Duration>,
     ) -> Result<Option<(Lease, Option<Assignment>)>, PoolError> {
         Ok(self.store.lease_of_session(pool, session, lasts).await?)
@@ -226,17 +251,11 @@ impl Pools {
 
     /// A page of a pool's workers.
     pub async fn workers(&self, pool: &PoolName, cursor: Option<&str>, limit: u32) -> Result<WorkersPage, PoolError> {
-        let first = match cursor {
-            None => 0,
-            Some(cursor) => {
-                let (_, first) = cursor::decode(cursor).ok_or(PoolError::BadCursor)?;
-                first.parse().map_err(|_| PoolError::BadCursor)?
-            }
-        };
+        let first = cursor::rank(cursor).ok_or(PoolError::BadCursor)?;
         let limit = limit.clamp(1, cursor::LIMIT_MAX);
         let workers = self.store.page_of_workers(pool, first, limit).await?;
         let is_full = workers.len() >= limit as usize;
-        let next_cursor = is_full.then(|| cursor::encode(0, &(first + u64::from(limit)).to_string()));
+        let next_cursor = is_full.then(|| cursor::of_rank(first + u64::from(limit)));
         Ok(WorkersPage { workers, next_cursor })
     }
 

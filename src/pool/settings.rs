@@ -73,6 +73,10 @@ numbers! {
     cool_down_ms = 60_000, 0..=3_600_000;
     /// After so long without a session there are no workers at all, in milliseconds; 0: there always are.
     zero_ms = 0, 0..=1_209_600_000;
+    /// How many keyed sessions there are at most; never more than `max`.
+    keyed_max = 3, 0..=10_000;
+    /// How long a keyed session that nobody uses keeps its worker, in milliseconds.
+    keyed_idle_ms = 600_000, 1_000..=86_400_000;
 }
 
 /// What a worker goes through between two sessions.

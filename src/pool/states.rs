@@ -61,15 +61,15 @@ impl WorkerState {
             (Ready, Terminating) => {
                 &["unhealthy", "memory_high", "scaled_in", "drained", "recycled", "rolled_over", "evicted"]
             }
-            (Degraded, Terminating) => {
-                &["unhealthy", "flapping", "scaled_in", "drained", "recycled", "rolled_over", "evicted"]
-            }
+            (Degraded, Terminating) => &["unhealthy", "flapping", "scaled_in", "drained", "recycled", "rolled_over"],
             (Ready | Busy | Resetting | Degraded, Terminated) => &["crashed", "lost", "runner_lost"],
-            (Busy, Resetting) => &["released", "lapsed", "abandoned"],
+            (Busy, Resetting) => &["released", "lapsed", "abandoned", "idle", "evicted"],
             (Busy, Terminating) => &[
                 "released",
                 "lapsed",
                 "abandoned",
+                "idle",
+                "evicted",
                 "assign_failed",
                 "assign_timeout",
                 "unhealthy",

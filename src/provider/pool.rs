@@ -15,7 +15,9 @@ use super::{
 use crate::dispatch::room_of;
 use crate::id::LeaseId;
 use crate::name::Name;
-use crate::pool::{Affinity, Assignment, AssignmentParts, Lease, PoolError, PoolName, Pools, Priority, Wish};
+use crate::pool::{
+    Affinity, Assignment, AssignmentParts, Lease, PoolError, PoolName, Pools, Priority, SessionRef, Wish,
+};
 
 /// The code of the refusal where the agent has no pool.
 pub const NO_POOL: &str = "no_pool";
@@ -109,7 +111,7 @@ impl PoolProvider {
         let more = (self.more)(room, &dispatch);
         let mut environment: BTreeMap<String, String> =
             named.chain(more).map(|(variable, value)| (variable.to_owned(), value)).collect();
-        environment.insert(TOLD_ROOM.to_owned(), session.as_str().to_owned());
+        environment.insert(TOLD_ROOM.to_owned(), session.name().as_str().to_owned());
         let wish = Wish {
             session: Some(session.clone()),
             lease: Some(self.options.lease),
@@ -134,10 +136,10 @@ impl PoolProvider {
 }
 
 /// The pool that serves the agent of the room, and what the session is called there.
-fn place(room: &str, agent: &str) -> Result<(PoolName, Name), ProviderError> {
+fn place(room: &str, agent: &str) -> Result<(PoolName, SessionRef), ProviderError> {
     let none = || ProviderError::Rejected { code: NO_POOL.to_owned(), detail: "no pool has such a name".to_owned() };
     let (tenant, session) = room_of(room).ok_or_else(none)?;
-    Ok((PoolName { tenant, pool: Name::strict(agent).map_err(|_| none())? }, session))
+    Ok((PoolName { tenant, pool: Name::strict(agent).map_err(|_| none())? }, SessionRef::Named(session)))
 }
 
 /// The lease as a dispatch.

@@ -53,6 +53,9 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<String>,
     pub(super) released: bool,
+    /// Whether that is a key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) keyed: bool,
     pub(super) failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_bytes: Option<u64>,
@@ -94,6 +97,7 @@ impl Report {
             lease: None,
             session: None,
             released: false,
+            keyed: false,
             failures: 0,
             memory_bytes: None,
             pid: None,
@@ -103,10 +107,11 @@ impl Report {
         }
     }
 
-    /// It has the lease and session, or none any more; what it said of another is over.
-    pub(super) fn serve(&mut self, session: Option<(String, String)>) {
+    /// It has the lease and session (with `true` that of a key), or none any more; what it said of another is over.
+    pub(super) fn serve(&mut self, served: Option<(String, String, bool)>) {
+        let (session, keyed) = served.map(|(lease, session, keyed)| ((lease, session), keyed)).unzip();
         (self.lease, self.session) = session.unzip();
-        self.released = false;
+        (self.keyed, self.released) = (keyed.unwrap_or_default(), false);
     }
 }
 
@@ -171,6 +176,8 @@ pub(super) enum Mode {
 pub(super) struct Assignment {
     pub(super) lease: String,
     pub(super) session: String,
+    #[serde(default)]
+    pub(super) keyed: bool,
     #[serde(default)]
     pub(super) environment: Environment,
     #[serde(default)]

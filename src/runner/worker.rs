@@ -263,7 +263,7 @@ impl Worker {
         life.served = Some(Served { canary: canary.clone(), environment, before });
         let (lease, session) = (new.lease.clone(), new.session.clone());
         let frame = ToWorker::Assign { seq, lease, session, environment: new.environment, metadata, canary };
-        self.tell(|report| report.serve(Some((new.lease, new.session))));
+        self.tell(|report| report.serve(Some((new.lease, new.session, new.keyed))));
         life.say(&frame, until).await?;
         let answer = self.answer(life, until, |frame| match frame {
             FromWorker::Assigned { seq: of } if *of == seq => Some(Ok(())),

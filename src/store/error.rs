@@ -32,6 +32,9 @@ pub enum Refusal {
     /// There are as many as there may be.
     #[error("as many as there may be")]
     TooMany,
+    /// As many as may be are in use.
+    #[error("as many as may be are in use")]
+    InUse,
     /// A newer leader has begun.
     #[error("a newer leader has begun")]
     StaleTerm,
@@ -52,6 +55,7 @@ impl Refusal {
             "KEY_REUSED" => Self::KeyReused,
             "UNDER_WAY" => Self::UnderWay,
             "TOO_MANY" => Self::TooMany,
+            "IN_USE" => Self::InUse,
             "STALE_TERM" => Self::StaleTerm,
             "STALE_REPORT" => Self::StaleReport,
             _ => return None,

@@ -10,7 +10,7 @@ use crate::dispatch::Place;
 use crate::error_report::GroupId;
 use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
 use crate::name::Name;
-use crate::pool::PoolName;
+use crate::pool::{PoolName, SessionRef};
 
 /// The one hash that describes the store: version, shards, store id.
 pub const SCHEMA: &str = "gr:schema";
@@ -163,8 +163,8 @@ impl Shard {
         format!("{self}assignment:{id}")
     }
 
-    /// Hash: a named session: its lease, or the worker that it was with last.
-    pub fn session(self, pool: &PoolName, session: &Name) -> String {
+    /// Hash: a session with a name or a key: its lease, or the worker that it was with last.
+    pub fn session(self, pool: &PoolName, session: &SessionRef) -> String {
         format!("{self}session:{}:{}", pool_key(pool), session.encoded())
     }
 

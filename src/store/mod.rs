@@ -32,6 +32,7 @@ mod room;
 mod rules;
 mod schema;
 mod script;
+mod session;
 mod worker;
 
 pub use admission::{Bounds, Taken};

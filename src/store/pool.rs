@@ -12,8 +12,8 @@ use crate::id::{LeaseId, WorkerId};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::pool::{
-    Assignment, Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Schedule, Wish,
-    WorkerState,
+    Assignment, Lease, LeaseState, Plan, Pool, PoolName, PoolSettings, PoolStatus, ResetMode, Schedule, SessionRef,
+    Waits, Wish, WorkerState,
 };
 
 /// What became of a wish.
@@ -61,6 +61,14 @@ impl Store {
         let (_, fields, counts): (u64, Fields, HashMap<String, u64>) =
             self.call(&script::POOL_GET, &[&shard.pool(pool)], &[now.as_bytes()]).await?;
         Ok(fields.contains_key("created_at").then(|| parse_status(pool, &fields, &counts)))
+    }
+
+    /// Removes a pool that has no workers, no leases and no line. False where there is none.
+    pub async fn delete_pool(&self, pool: &PoolName) -> Result<bool, StoreError> {
+        let shard = self.shard_of(pool);
+        let keys = [shard.pool(pool), shard.index_pools(&pool.tenant), shard.index_all_pools()];
+        let (keys, key) = (keys.each_ref().map(String::as_str), pool_key(pool));
+        Ok(self.call::<u8>(&script::POOL_DELETE, &keys, &[key.as_bytes()]).await? == 1)
     }
 
     /// Names of a tenant's pools in a shard after `after`, each as member of the index.
@@ -149,9 +157,16 @@ impl Store {
     }
 
     /// Who asked for a worker asks how that stands, and takes what it was offered.
-    pub async fn confirm_lease(&self, pool: &PoolName, id: LeaseId, once: Option<&Once>) -> Result<Asked, StoreError> {
+    /// `reused`: it was there before.
+    pub async fn confirm_lease(
+        &self,
+        pool: &PoolName,
+        id: LeaseId,
+        reused: bool,
+        once: Option<&Once>,
+    ) -> Result<Asked, StoreError> {
         let shard = self.shard_of(pool);
-        let own = [pool_key(pool), id.to_string()];
+        let own = [pool_key(pool), id.to_string(), u8::from(reused).to_string()];
         let (body, attempt) = once.map(|once| (once.body.as_str(), once.attempt.as_str())).unwrap_or_default();
         let keys = [shard.pool(pool)];
         self.asked(self.call_pool(&script::LEASE_CONFIRM, shard, &keys, &own, once, &[body, attempt]).await?)
@@ -204,7 +219,7 @@ impl Store {
     pub async fn lease_of_session(
         &self,
         pool: &PoolName,
-        session: &Name,
+        session: &SessionRef,
         lasts: Option<Duration>,
     ) -> Result<Option<(Lease, Option<Assignment>)>, StoreError> {
         let shard = self.shard_of(pool);
@@ -221,6 +236,11 @@ impl Store {
     /// The name under which hints for the lease arrive.
     pub fn lease_hint_name(id: LeaseId) -> String {
         format!("lease:{id}")
+    }
+
+    /// The name under which hints for those arrive who wait for a keyed session to be idle.
+    pub fn keyed_hint_name(pool: &PoolName) -> String {
+        format!("keyed:{}", pool_key(pool))
     }
 
     pub(super) fn shard_of(&self, pool: &PoolName) -> Shard {
@@ -257,20 +277,22 @@ impl Store {
     }
 }
 
-fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
+pub(super) fn parse_lease(now_ms: u64, fields: &Fields) -> Result<Lease, StoreError> {
     let text = |field: &str| fields.get(field).filter(|value| !value.is_empty());
     let number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
     let nonsense = |what: &str| StoreError::nonsense(format!("{what} of a lease"));
     Ok(Lease {
         id: text("id").and_then(|id| id.parse().ok()).ok_or_else(|| nonsense("id"))?,
         pool: text("pool_key").and_then(|key| parse_pool(key)).ok_or_else(|| nonsense("pool"))?,
-        session: text("session").and_then(|name| Name::decode(name)).map(|name| name.as_str().to_owned()),
+        session: text("session").and_then(|session| SessionRef::decode(session)),
         state: text("state").and_then(|state| LeaseState::parse(state)).ok_or_else(|| nonsense("state"))?,
         worker: text("worker").and_then(|id| id.parse().ok()),
         endpoint: text("endpoint").cloned(),
         token: number("token"),
         created_at_ms: number("created_at").unwrap_or_default(),
         until_ms: number("until_at"),
+        used_ms: number("idle_at").or_else(|| Some(number("until_at")?.saturating_sub(number("lease_ms")?))),
+        reused: number("reused") == Some(1),
         now_ms,
     })
 }
@@ -305,6 +327,11 @@ fn parse_status(pool: &PoolName, fields: &Fields, counts: &HashMap<String, u64>)
         spare: size("spare"),
         leases: size("leases"),
         waiting: size("waiting"),
+        keyed: size("keyed"),
+        idle: size("idle"),
+        keyed_reused: count("keyed_reused"),
+        keyed_evicted: count("keyed_evicted"),
+        keyed_rebound: count("keyed_rebound"),
         runners: size("runners"),
         sessions_total: count("sessions_total"),
         reused_total: count("reused_total"),
@@ -312,6 +339,13 @@ fn parse_status(pool: &PoolName, fields: &Fields, counts: &HashMap<String, u64>)
         resets_failed: count("resets_failed"),
         affinity_hits: count("affinity_hits"),
         affinity_misses: count("affinity_misses"),
+        waits: Waits {
+            since_ms: number("waits_at"),
+            served: count("waits_served"),
+            waited: count("waits"),
+            sum_ms: count("waits_ms"),
+            max_ms: count("waits_ms_max"),
+        },
         starts_failed: count("starts_failed"),
         start_ms: number("start_ms_seen"),
         plans,

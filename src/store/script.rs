@@ -33,6 +33,8 @@ const POOL: &str = concat!(
     "\n",
     include_str!("../../lua/pool/shared.lua"),
     "\n",
+    include_str!("../../lua/pool/keyed.lua"),
+    "\n",
     include_str!("../../lua/pool/save.lua"),
     "\n",
     include_str!("../../lua/pool/demand.lua"),
@@ -157,6 +159,7 @@ scripts! {
     BREAKER_FORCE = BREAKER, "breaker/force.lua";
     BREAKER_RESET = BREAKER, "breaker/reset.lua";
     POOL_DEFINE = POOL, "pool/define.lua";
+    POOL_DELETE = POOL, "pool/delete.lua";
     POOL_GET = STATES, "pool/get.lua";
     POOL_PAGE = "", "pool/page.lua";
     POOL_PLAN = POOL, "pool/plan.lua";
@@ -166,6 +169,9 @@ scripts! {
     LEASE_RELEASE = POOL, "lease/release.lua";
     LEASE_GET = "", "lease/get.lua";
     LEASE_OF_SESSION = "", "lease/of_session.lua";
+    SESSION_PAGE = "", "session/page.lua";
+    SESSION_GET = "", "session/get.lua";
+    SESSION_END = POOL, "session/end.lua";
     WORKER_MARK = POOL, "worker/mark.lua";
     WORKER_GET = "", "worker/get.lua";
     WORKER_PAGE = "", "worker/page.lua";

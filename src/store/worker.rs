@@ -11,7 +11,7 @@ use super::{Store, StoreError, script};
 use crate::id::WorkerId;
 use crate::idempotency::Once;
 use crate::name::Name;
-use crate::pool::{Action, Assignment, Instruction, PoolName, Runner, Step, Worker, WorkerState};
+use crate::pool::{Action, Assignment, Instruction, PoolName, Runner, SessionRef, Step, Worker, WorkerState};
 
 /// What a scan of a shard's leases and runners found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -128,12 +128,12 @@ fn instruction(value: Value) -> Result<Instruction, StoreError> {
     let raw = RawInstruction::from_redis_value(value).map_err(redis::RedisError::from)?;
     let (worker, action, token, within_ms, lease, session, assignment) = raw;
     let action = Action::parse(&action).ok_or_else(|| StoreError::nonsense(format!("action {action}")))?;
-    let session = Name::decode(&session).map(|session| session.as_str().to_owned());
+    let session = SessionRef::decode(&session);
     let lease = (!lease.is_empty()).then_some(lease);
     Ok(Instruction { worker, action, token, within_ms, lease, session, assignment: Assignment::from_text(assignment) })
 }
 
-fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
+pub(super) fn parse_worker(fields: &Fields) -> Result<Worker, StoreError> {
     let text = |field: &str| fields.get(field).filter(|value| !value.is_empty());
     let number = |field: &str| text(field).and_then(|value| value.parse::<u64>().ok());
     let count = |field: &str| number(field).unwrap_or_default();

@@ -194,6 +194,53 @@ async fn a_session_that_its_worker_calls_over_is_over_and_the_worker_serves_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_finds_its_worker_as_it_left_it_and_who_comes_after_it_finds_nothing() {
+    let mut yard = Yard::start(1, json!({"spare": 1, "max": 1, "keyed_max": 3})).await;
+    yard.add_runner(&echo(), 4);
+    yard.until_ready(1).await;
+    let caller = Caller::of(&yard);
+    let both = caller.lease(json!({"key": "anna", "session": "anna"})).await.expect("an answer");
+    assert_eq!((both.0, &both.1["code"]), (422, &json!("invalid_request")));
+    let (status, first) = caller.lease(json!({"key": "anna", "wait_seconds": 20})).await.expect("an answer");
+    assert_eq!((status, &first["reused"], &first["key"]), (201, &json!(false), &json!("anna")), "{first}");
+    let endpoint = first["endpoint"].as_str().expect("an address");
+    ask(endpoint, "/say", Some(json!({"text": "phrase-of-anna"}))).await;
+    let (status, refused) = caller.lease(json!({"key": "bert"})).await.expect("an answer");
+    assert_eq!((status, &refused["code"]), (429, &json!("keys_in_use")), "{refused}");
+    let known = async || {
+        let known = ask(endpoint, "/recall?phrase=phrase-of-anna", None).await;
+        known["known_by"].as_array().map(Vec::len)
+    };
+    for _ in 0..2 {
+        assert_eq!(caller.release(&first).await, Some(204));
+        let path = format!("/v1/leases/{}", first["id"].as_str().expect("an id"));
+        assert_eq!(yard.get(&path).await.expect("a lease")["state"], "idle");
+        let (status, again) = caller.lease(json!({"key": "anna"})).await.expect("an answer");
+        assert_eq!((status, &again["reused"]), (200, &json!(true)), "{again}");
+        assert_eq!((&again["id"], &again["token"]), (&first["id"], &first["token"]));
+        assert!(known().await > Some(0), "it is as it was");
+    }
+    // Redis forgets; the runner does not.
+    yard.redis.run::<String>(&["FLUSHALL"]).await;
+    let again = eventually("the key is known again", async || {
+        let (status, again) = caller.lease(json!({"key": "anna"})).await?;
+        (status == 200).then_some(again)
+    })
+    .await;
+    assert_eq!((&again["id"], &again["token"]), (&first["id"], &first["token"]));
+    assert!(yard.put(&format!("/v1/pools/{POOL}"), json!({"spare": 1, "max": 1})).await < 300);
+    // Another key takes its place, on the same worker, which knows nothing any more.
+    assert_eq!(caller.release(&again).await, Some(204));
+    let (status, other) = caller.lease(json!({"key": "bert", "wait_seconds": 20})).await.expect("an answer");
+    assert_eq!((status, &other["worker"]), (201, &first["worker"]), "{other}");
+    assert_eq!(known().await, Some(0));
+    let path = format!("/v1/leases/{}/renew", again["id"].as_str().expect("an id"));
+    let late = caller.post(&path, json!({"token": again["token"]}));
+    assert_eq!(late.await.expect("an answer").1["code"], "lease_lost");
+    assert_eq!((caller.release(&again).await, caller.release(&other).await), (Some(204), Some(204)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_lies_about_its_reset_is_discarded() {
     let mut yard = Yard::start(1, json!({"spare": 1, "max": 2})).await;
     yard.add_runner(&bad("lies"), 4);

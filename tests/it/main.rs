@@ -58,6 +58,8 @@ mod store_observe;
 mod store_once;
 mod store_pool;
 mod store_pool_edges;
+mod store_pool_events;
+mod store_pool_keyed;
 mod store_pool_model;
 mod store_pool_once;
 mod store_pool_recovery;

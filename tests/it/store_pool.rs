@@ -20,7 +20,7 @@ async fn a_session_gets_a_warm_worker_and_the_next_one_the_same_once_it_is_clean
     let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
     let first = pool.lease(&mut runner, Some("anna")).await;
     let worker = first.worker.expect("a worker");
-    assert_eq!((first.state, first.session.as_deref()), (LeaseState::Held, Some("anna")));
+    assert_eq!((first.state, &first.session), (LeaseState::Held, &wish(Some("anna")).session));
     assert_eq!(pool.state(worker).await, (WorkerState::Busy, "allocated".to_owned()));
     assert_eq!(pool.lease(&mut runner, Some("anna")).await.id, first.id, "the same session has the same lease");
 

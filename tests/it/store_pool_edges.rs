@@ -251,7 +251,7 @@ async fn a_name_is_one_leases_also_after_redis_forgot() {
     assert_eq!(pool.ask(&patient(Some("anna"))).await.id, new.id);
     pool.round(&mut runner).await;
     pool.round(&mut runner).await;
-    assert_eq!(pool.held(new.id).await.session.as_deref(), Some("anna"));
+    assert_eq!(pool.held(new.id).await.session, wish(Some("anna")).session);
     pool.scene.check_keys().await;
 }
 
@@ -328,4 +328,29 @@ async fn no_room_is_said_only_where_no_runner_has_any() {
             assert_eq!((plan.starts, plan.reason.as_str()), (starts, reason), "{capacity}");
         }
     }
+}
+
+#[tokio::test]
+async fn waits_are_counted_for_five_minutes_and_then_anew() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let began = pool.scene.now();
+    let first = pool.lease(&mut runner, None).await;
+    let (second, third) = (pool.ask(&patient(None)).await, pool.ask(&patient(None)).await);
+    for (lease, waits) in [(first, 1_000), (pool.lease_now(second.id).await, 3_000)] {
+        pool.scene.pass(Duration::from_millis(waits));
+        pool.release(&pool.lease_now(lease.id).await).await.expect("a release");
+        pool.round(&mut runner).await;
+        pool.round(&mut runner).await;
+        pool.confirm(second.id).await;
+    }
+    pool.confirm(third.id).await;
+    let waits = pool.status().await.waits;
+    assert_eq!((waits.since_ms, waits.served, waits.waited), (Some(began), 3, 2));
+    assert_eq!((waits.mean_ms(), waits.max_ms), (2_500, 4_000));
+    pool.release(&pool.lease_now(third.id).await).await.expect("a release");
+    pool.pass(&mut runner, Duration::from_mins(5)).await;
+    pool.settle(&mut runner).await;
+    pool.lease(&mut runner, None).await;
+    let waits = pool.status().await.waits;
+    assert_eq!((waits.since_ms, waits.served, waits.waited, waits.mean_ms()), (Some(pool.scene.now()), 1, 0, 0));
 }

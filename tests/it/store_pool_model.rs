@@ -17,7 +17,7 @@ mod rules;
 
 use self::ops::{Op, op, pick};
 use self::rules::{State, number, text};
-use crate::support::pool_scene::{PoolScene, TestRunner, wish};
+use crate::support::pool_scene::{PoolScene, TestRunner, wish, wish_of_key};
 
 /// What the model knows of a worker.
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,6 +54,7 @@ fn settings() -> PoolSettings {
     let mut settings = PoolSettings { foresee: false, ..PoolSettings::default() };
     let numbers = &mut settings.numbers;
     (numbers.max, numbers.queue_max, numbers.sessions_max, numbers.cool_down_ms) = (4, 4, 3, 5_000);
+    (numbers.keyed_max, numbers.keyed_idle_ms) = (2, 20_000);
     settings
 }
 
@@ -82,16 +83,20 @@ impl World<'_> {
     async fn apply(&mut self, op: &Op) -> Step {
         let (pool, store, tenant) = (self.pool, &self.pool.scene.store, &self.pool.pool.tenant);
         match *op {
-            Op::Ask { session, waits, affinity, priority } => {
-                let session = session.map(|session| format!("session-{session}"));
+            Op::Ask { session, keyed, waits, affinity, priority } => {
+                let name = session.map(|session| format!("session-{session}"));
+                let whose = if keyed { name.as_deref().map(wish_of_key) } else { Some(wish(name.as_deref())) };
                 let wait = Duration::from_secs(if waits { 10 } else { 0 });
-                let wish = Wish { wait, affinity, priority, ..wish(session.as_deref()) };
-                let asked = allowed(pool.ask_as(pool.new_id(), &wish).await)?;
+                let wish = Wish { wait, affinity, priority, ..whose.unwrap_or_else(|| wish(None)) };
+                let id = pool.new_id();
+                let asked = allowed(pool.ask_as(id, &wish).await)?;
                 self.note(asked);
+                self.look().await?;
+                self.check_limit(id).await?;
             }
             Op::Confirm { lease } => {
                 let Some((id, _)) = pick(&self.asked, lease) else { return Ok(()) };
-                let asked = allowed(store.confirm_lease(&pool.pool, id, None).await)?;
+                let asked = allowed(store.confirm_lease(&pool.pool, id, false, None).await)?;
                 self.note(asked);
             }
             Op::Renew { lease, stale } => {
@@ -154,6 +159,19 @@ impl World<'_> {
         Ok(())
     }
 
+    /// A new keyed session makes no more of them than there may be. (Where the limit was lowered, there may be more already.)
+    async fn check_limit(&self, id: LeaseId) -> Step {
+        let keyed: Vec<_> = self.state.leases.iter().filter(|(_, lease)| rules::is_keyed(lease)).collect();
+        if keyed.iter().any(|(known, _)| **known == id.to_string()) {
+            let now = self.pool.scene.store.pool(&self.pool.pool).await.expect("an answer").expect("a pool");
+            let (numbers, in_use) = (now.settings.numbers, keyed.len());
+            let most = usize::try_from(numbers.keyed_max.min(numbers.max)).expect("a few");
+            let was_rebound = keyed.iter().all(|(_, lease)| text(lease, "state") != "idle") && in_use > most;
+            prop_assert!(in_use <= most || was_rebound, "{in_use} keyed sessions, of which {most} may be: {keyed:?}");
+        }
+        Ok(())
+    }
+
     /// Leases that were held, and were neither given back nor could have lapsed or lost their worker.
     fn check_kept(&self, op: &Op, before: &State) -> Step {
         let is_quiet = matches!(
@@ -165,6 +183,10 @@ impl World<'_> {
             let is_over = number(lease, "until_at") <= Some(self.state.now)
                 || !before.is_heard(worker)
                 || number(worker, "due_at").is_some_and(|due_at| due_at <= self.state.now);
+            // Its key asked, and its worker is not well: it has another one.
+            if matches!(op, Op::Ask { keyed: true, .. }) && text(worker, "health") == "unhealthy" {
+                continue;
+            }
             if is_quiet || (matches!(op, Op::Reap) && !is_over) {
                 let now = self.state.leases.get(id).map(|lease| (text(lease, "state"), text(lease, "token")));
                 prop_assert_eq!(now, Some(("held", text(lease, "token"))), "{:?} took {} away", op, id);

@@ -9,7 +9,7 @@ use greenroom::idempotency::Once;
 use greenroom::pool::{Lease, LeaseState, PoolSettings, WorkerState};
 use greenroom::store::{LeaseAsked, Refusal, StoreError};
 
-use crate::support::pool_scene::{PoolScene, wish};
+use crate::support::pool_scene::{PoolScene, wish, wish_of_key};
 use crate::support::scene::refusal;
 
 fn request(route: &str, body: &str) -> Once {
@@ -56,7 +56,7 @@ async fn a_session_has_one_worker_however_often_it_is_asked_for() {
     is_refused(&pool, async || ask(&pool, pool.new_id(), &again(&once)).await, Refusal::UnderWay).await;
     is_refused(&pool, async || ask(&pool, pool.new_id(), &other).await, Refusal::KeyReused).await;
     pool.round(&mut runner).await;
-    let confirm = async |once: &Once| pool.scene.store.confirm_lease(&pool.pool, asked.id, Some(once)).await;
+    let confirm = async |once: &Once| pool.scene.store.confirm_lease(&pool.pool, asked.id, false, Some(once)).await;
     is_refused(&pool, async || confirm(&again(&once)).await, Refusal::UnderWay).await;
     let held = lease_of(confirm(&once).await);
     assert_eq!(held.state, LeaseState::Held);
@@ -73,6 +73,34 @@ async fn a_session_has_one_worker_however_often_it_is_asked_for() {
     pool.release(&held).await.expect("a release");
     assert_eq!(lease_of(ask(&pool, pool.new_id(), &again(&once)).await).id, held.id);
     assert_eq!(pool.count(WorkerState::Busy).await, 0);
+    pool.scene.check_keys().await;
+}
+
+#[tokio::test]
+async fn who_got_a_key_first_and_who_found_it_are_told_so_again() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 2).await;
+    let (first, second) =
+        (request("lease", "first"), Once { record: "another".to_owned(), ..request("lease", "second") });
+    let ask = async |once: &Once| {
+        lease_of(pool.scene.store.ask_for_worker(&pool.pool, pool.new_id(), &wish_of_key("anna"), Some(once)).await)
+    };
+    let (asked, joined) = (ask(&first).await, ask(&second).await);
+    let confirm = async |once: &Once, reused| {
+        lease_of(pool.scene.store.confirm_lease(&pool.pool, asked.id, reused, Some(once)).await)
+    };
+    assert_eq!((asked.id, asked.reused, joined.reused), (joined.id, false, true));
+    pool.round(&mut runner).await;
+    assert!(!confirm(&first, asked.reused).await.reused && confirm(&second, joined.reused).await.reused);
+    for _ in 0..2 {
+        assert!(!ask(&again(&first)).await.reused && ask(&again(&second)).await.reused);
+        pool.release(&lease_of(Ok(pool.confirm(asked.id).await))).await.expect("a release");
+    }
+    let found = Once { record: "a third".to_owned(), ..request("lease", "third") };
+    assert!(ask(&found).await.reused);
+    let before = pool.scene.dump().await;
+    let told = ask(&again(&found)).await;
+    assert_eq!((told.id, told.reused, told.state), (asked.id, true, LeaseState::Held));
+    assert_eq!(pool.scene.dump().await, before);
     pool.scene.check_keys().await;
 }
 

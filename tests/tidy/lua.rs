@@ -27,7 +27,14 @@ const UNBOUNDED: [&str; 9] = ["KEYS", "SCAN", "SMEMBERS", "SSCAN", "HSCAN", "ZSC
 pub(crate) fn is_shared(file: &File) -> bool {
     ["/prelude.lua", "/idempotency.lua", "/record.lua", "/habit.lua", "/shared.lua", "/rules.lua"]
         .iter()
-        .chain(&["/pool/states.lua", "/pool/save.lua", "/pool/demand.lua", "/reap/brake.lua", "/runner/follow.lua"])
+        .chain(&[
+            "/pool/states.lua",
+            "/pool/save.lua",
+            "/pool/keyed.lua",
+            "/pool/demand.lua",
+            "/reap/brake.lua",
+            "/runner/follow.lua",
+        ])
         .chain(&["/pool/recovery.lua", "/pool/failure.lua"])
         .any(|shared| file.path.ends_with(shared))
 }

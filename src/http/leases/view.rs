@@ -3,9 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::fields::{FencingToken, PoolNameText, SessionName, Timestamp};
+use crate::http::fields::{FencingToken, PoolNameText, SessionKey, SessionName, Timestamp};
 use crate::id::{LeaseId, WorkerId};
-use crate::pool::Lease;
+use crate::pool::{Lease, SessionRef};
 
 /// A session's lease of a worker.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,6 +18,10 @@ pub(in crate::http) struct LeaseView {
     /// The session's name; null where it has none.
     #[schema(required, value_type = Option<SessionName>)]
     session: Option<String>,
+    /// Its key; null where it has none.
+    #[schema(required, value_type = Option<SessionKey>)]
+    key: Option<String>,
+    /// `waiting`, `offered`, `held`, or of a keyed session `idle`: nobody uses it, and it keeps its worker.
     state: &'static str,
     /// The worker; null while there is none.
     #[schema(required, value_type = Option<WorkerId>)]
@@ -29,17 +33,22 @@ pub(in crate::http) struct LeaseView {
     #[schema(required, value_type = Option<FencingToken>)]
     token: Option<u64>,
     created_at: Timestamp,
-    /// When it ends unless it is renewed; null while there is no worker.
+    /// When it ends unless it is renewed, or used again; null while there is no worker.
     #[schema(required)]
     expires_at: Option<Timestamp>,
 }
 
 impl From<Lease> for LeaseView {
     fn from(lease: Lease) -> Self {
+        let (session, key) = match lease.session {
+            Some(SessionRef::Keyed(key)) => (None, Some(key.as_str().to_owned())),
+            named => (named.map(|session| session.name().as_str().to_owned()), None),
+        };
         Self {
             id: lease.id.to_string(),
             pool: lease.pool.pool.as_str().to_owned(),
-            session: lease.session,
+            session,
+            key,
             state: lease.state.as_str(),
             worker: lease.worker.map(|id| id.to_string()),
             endpoint: lease.endpoint,

@@ -46,6 +46,7 @@ pub fn document() -> &'static str {
         (name = "agents", description = "Agents by name: what concerns a deploy, not one room."),
         (name = "pools", description = "Pools of warm workers: how each is to be, and how it is."),
         (name = "leases", description = "A session's right to a worker, for a time."),
+        (name = "sessions", description = "Sessions of a pool, by their names and keys: looked at, and ended."),
         (name = "workers", description = "Workers of pools: looked at, taken out, brought back."),
         (name = "runners", description = "Runners, which start, reset and stop workers on their hosts."),
         (name = "locks", description = "Locks over all replicas: a lease with an owner and a fencing token."),

@@ -16,9 +16,9 @@ use crate::http::fields::{
     ForceTo, HTTP_STATUS_MAX, HttpStatus, KEY_LIFE_SECONDS_MAX, KeyLifeSeconds, KeyName, LEASE_SECONDS_MAX, Label,
     LeaseSeconds, LockName, LockOwner, METADATA_BYTES_MAX, Metadata, Note, ObservedName, PageRoomName, PermitId,
     PersonName, PoolNameText, PriorityName, RateLimitPerSecond, ResetModeName, RoomName, RunnerName,
-    SNOOZE_SECONDS_MAX, STACK_BYTES_MAX, ScopeName, Session, SessionName, SeverityName, SnoozeSeconds, StackText,
-    StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, TimeZoneName, Timestamp, TtlSeconds, VARIABLES_MAX, VersionName,
-    WAIT_SECONDS_MAX, WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
+    SNOOZE_SECONDS_MAX, STACK_BYTES_MAX, ScopeName, Session, SessionKey, SessionKind, SessionName, SeverityName,
+    SnoozeSeconds, StackText, StateName, TOKEN_MAX, TTL_SECONDS_MAX, TenantName, TimeZoneName, Timestamp, TtlSeconds,
+    VARIABLES_MAX, VersionName, WAIT_SECONDS_MAX, WORKER_LEASE_SECONDS_MAX, WaitSeconds, WorkerLeaseSeconds,
 };
 use crate::id::{DispatchId, KeyId, LeaseId, WorkerId};
 use crate::name::{NAME_CHARS_MAX, TENANT_CHARS_MAX};
@@ -173,6 +173,15 @@ schema!(
 );
 schema!(VersionName, name(PLAIN, "2026-11-21", "A version: 1 to 128 letters, digits, `_`, `.`, `-`."));
 schema!(SessionName, name(PRINTABLE, "ann", "A session's name: 1 to 128 printable characters."));
+schema!(
+    SessionKind,
+    text("Whether a session is meant by its name or by its key: two that read alike are two sessions.")
+        .enum_values(Some(["name", "key"]))
+);
+schema!(
+    SessionKey,
+    name(PRINTABLE, "account-7", "What a worker is kept for, an account say: 1 to 128 printable characters.")
+);
 schema!(
     PriorityName,
     text("A place in line. One step counts as much as a minute of waiting.")

@@ -1,11 +1,15 @@
 //! Pools of warm workers: defined, looked at, sized.
 
+pub(super) mod all_stats;
 pub(super) mod define;
+pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod plan;
 mod schedule;
 mod settings;
+pub(super) mod stats;
+mod stats_view;
 pub(super) mod trigger;
 mod view;
 
@@ -26,9 +30,12 @@ impl From<PoolError> for Problem {
             PoolError::NotFound => Self::new(Code::PoolNotFound, "there is no pool of that name"),
             PoolError::NoSuchWorker => Self::new(Code::WorkerNotFound, "there is no worker of that id"),
             PoolError::NoSuchLease => Self::new(Code::LeaseNotFound, "there is no lease of that id"),
+            PoolError::InUse => Self::new(Code::PoolInUse, "the pool has workers, or sessions that have or want one"),
+            PoolError::NoSuchSession => Self::new(Code::SessionNotFound, "the pool has no session of that name or key"),
             PoolError::TooMany => Self::new(Code::TooManyPools, "there are as many pools as there may be"),
             PoolError::NoReadyWorker => Self::new(Code::NoReadyWorker, "no worker was ready within the wait"),
             PoolError::LineFull => Self::new(Code::LineFull, "as many sessions wait for the pool as may"),
+            PoolError::KeysInUse => Self::new(Code::KeysInUse, "as many keyed sessions of the pool are in use as may"),
             PoolError::WorkerBusy => Self::new(Code::WorkerBusy, "the worker of this session serves another one"),
             PoolError::Draining => Self::new(Code::PoolDraining, "the pool is drained"),
             PoolError::LeaseLost => Self::new(Code::LeaseLost, "the lease is over, or is not held by this token"),

@@ -78,6 +78,12 @@ pub(in crate::http) struct SettingsView {
     /// After so long without a session there are no workers at all, in milliseconds; 0: there always are.
     #[schema(value_type = u32, minimum = 0, maximum = 1_209_600_000, default = 0)]
     zero_ms: Count,
+    /// How many keyed sessions there are at most; never more than `max`.
+    #[schema(value_type = u32, minimum = 0, maximum = 10_000, default = 3)]
+    keyed_max: Count,
+    /// How long a keyed session that nobody uses keeps its worker, in milliseconds.
+    #[schema(value_type = u32, minimum = 1_000, maximum = 86_400_000, default = 600_000)]
+    keyed_idle_ms: Count,
     /// What happens to a worker between two sessions.
     #[schema(default = "soft")]
     reset_mode: ResetModeName,
@@ -129,6 +135,8 @@ impl From<PoolSettings> for SettingsView {
             affinity_ms: Count(n.affinity_ms),
             cool_down_ms: Count(n.cool_down_ms),
             zero_ms: Count(n.zero_ms),
+            keyed_max: Count(n.keyed_max),
+            keyed_idle_ms: Count(n.keyed_idle_ms),
             reset_mode: ResetModeName(settings.reset_mode),
             confirm: settings.confirm,
             foresee: settings.foresee,
@@ -165,6 +173,8 @@ impl TryFrom<SettingsView> for PoolSettings {
             affinity_ms: view.affinity_ms.0,
             cool_down_ms: view.cool_down_ms.0,
             zero_ms: view.zero_ms.0,
+            keyed_max: view.keyed_max.0,
+            keyed_idle_ms: view.keyed_idle_ms.0,
         };
         for (name, value, least, most) in numbers.named() {
             if !(least..=most).contains(value) {

@@ -32,6 +32,16 @@ struct StatusView {
     leased: u64,
     /// How many sessions wait for one.
     waiting: u64,
+    /// How many keyed sessions there are.
+    keyed: u64,
+    /// How many of them nobody uses now: they keep their workers.
+    idle: u64,
+    /// How often a keyed session was used again.
+    keyed_reused_total: u64,
+    /// How many were given up for another one.
+    keyed_evicted_total: u64,
+    /// How many got another worker, theirs being unhealthy.
+    keyed_rebound_total: u64,
     /// How many runners there are.
     runners: u64,
     /// How many sessions there were in all.
@@ -93,6 +103,11 @@ impl From<Pool> for PoolView {
                 spare: status.spare,
                 leased: status.leases,
                 waiting: status.waiting,
+                keyed: status.keyed,
+                idle: status.idle,
+                keyed_reused_total: status.keyed_reused,
+                keyed_evicted_total: status.keyed_evicted,
+                keyed_rebound_total: status.keyed_rebound,
                 runners: status.runners,
                 sessions_total: status.sessions_total,
                 reused_total: status.reused_total,

@@ -19,7 +19,7 @@ use crate::http::pools::pool_of;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::App;
 use crate::id::{LeaseId, WorkerId};
-use crate::pool::{Action, Instruction, Observed, Runner, Synced};
+use crate::pool::{Action, Instruction, Observed, Runner, SessionRef, Synced};
 
 /// The most workers that a runner tells of.
 const WORKERS_MAX: usize = 200;
@@ -80,6 +80,9 @@ struct ReportedWorker {
     /// Whether the worker says that this session is over: its lease then ends as if its holder had given it back.
     #[serde(default)]
     released: bool,
+    /// Whether `session` is a key.
+    #[serde(default)]
+    keyed: bool,
     /// How many checks of its health failed in a row.
     #[serde(default)]
     #[schema(value_type = u32, default = 0, maximum = 4_294_967_295_u32)]
@@ -144,6 +147,10 @@ struct AssignmentView {
     #[schema(value_type = LeaseId)]
     lease: String,
     session: String,
+    /// Whether `session` is a key: told again with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    keyed: bool,
     environment: BTreeMap<String, String>,
     metadata: String,
 }
@@ -210,13 +217,15 @@ impl TryFrom<ReportedWorker> for Observed {
         if let Some(detail) = worker.detail.filter(|_| !worker.done) {
             tracing::info!(worker = %id, detail, "a worker failed");
         }
+        let whose = if worker.keyed { SessionRef::Keyed } else { SessionRef::Named };
+        let session = worker.session.map(|session| whose(session.0));
         Ok(Self {
             id: id.to_string(),
             state: worker.state.0,
             instruction: worker.instruction.map(|number| number.0),
             done: worker.done,
             lease: lease.map(|lease| lease.to_string()),
-            session: worker.session.map(|session| session.0.encoded().into_owned()),
+            session: session.map(|session| session.encoded().into_owned()),
             released: worker.released,
             failures: worker.failures.0,
             memory_bytes: worker.memory_bytes.map(|number| number.0),
@@ -245,7 +254,8 @@ impl From<Instruction> for InstructionView {
         let parts = (told.action == Action::Assign).then(|| told.assignment.parts());
         let assignment = parts.map(|parts| AssignmentView {
             lease: told.lease.unwrap_or_default(),
-            session: told.session.unwrap_or_default(),
+            keyed: told.session.as_ref().is_some_and(SessionRef::is_keyed),
+            session: told.session.map(|session| session.name().as_str().to_owned()).unwrap_or_default(),
             environment: parts.environment,
             metadata: parts.metadata,
         });

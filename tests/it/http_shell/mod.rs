@@ -14,5 +14,6 @@ mod livekit;
 mod locks;
 mod names;
 mod policies;
+mod pools;
 mod routes;
 mod runners;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use greenroom::id::{LeaseId, WorkerId};
 use greenroom::name::Name;
-use greenroom::pool::{Lease, LeaseState, PoolSettings, WorkerState};
+use greenroom::pool::{Lease, LeaseState, PoolSettings, SessionRef, WorkerState};
 use greenroom::store::StoreError;
 
-use crate::support::pool_scene::{HEARD, PoolScene, TestRunner, wish};
+use crate::support::pool_scene::{HEARD, PoolScene, TestRunner, wish, wish_of_key};
 use crate::support::redis::on_cluster;
 use crate::support::scene::TERM;
 
@@ -18,15 +18,19 @@ use crate::support::scene::TERM;
 enum Act {
     Define,
     DefineAnew,
+    Delete,
     PlanStart,
     PlanDismiss,
     AskForSpare,
     AskForPlace,
+    AskForKeyInstead,
+    AskForKeyAgain,
     Confirm,
     ConfirmInLine,
     Renew,
     Keep,
     Release,
+    ReleaseKeyed,
     GiveUp,
     Cordon,
     Recycle,
@@ -39,23 +43,28 @@ enum Act {
     SyncBusy,
     SyncReleased,
     ReapLease,
+    ReapIdle,
     ReapRunner,
     ReapWaiting,
     ReapWorker,
 }
 
-const ACTS: [Act; 26] = [
+const ACTS: [Act; 31] = [
     Act::Define,
     Act::DefineAnew,
+    Act::Delete,
     Act::PlanStart,
     Act::PlanDismiss,
     Act::AskForSpare,
     Act::AskForPlace,
+    Act::AskForKeyInstead,
+    Act::AskForKeyAgain,
     Act::Confirm,
     Act::ConfirmInLine,
     Act::Renew,
     Act::Keep,
     Act::Release,
+    Act::ReleaseKeyed,
     Act::GiveUp,
     Act::Cordon,
     Act::Recycle,
@@ -68,6 +77,7 @@ const ACTS: [Act; 26] = [
     Act::SyncBusy,
     Act::SyncReleased,
     Act::ReapLease,
+    Act::ReapIdle,
     Act::ReapRunner,
     Act::ReapWaiting,
     Act::ReapWorker,
@@ -86,11 +96,18 @@ struct Ready {
 fn settings(spare: u32) -> PoolSettings {
     let mut settings = PoolSettings { foresee: false, ..PoolSettings::default() };
     (settings.numbers.spare, settings.numbers.cool_down_ms) = (spare, 0);
+    (settings.numbers.keyed_max, settings.numbers.keyed_idle_ms) = (1, 60_000);
     settings
 }
 
 async fn open() -> PoolScene {
     PoolScene::open(settings(1)).await
+}
+
+async fn lease_of_key(pool: &PoolScene, runner: &mut TestRunner) -> Lease {
+    let asked = pool.ask(&wish_of_key("anna")).await;
+    pool.round(runner).await;
+    pool.held(asked.id).await
 }
 
 impl Act {
@@ -105,6 +122,8 @@ impl Act {
                 | Self::PlanDismiss
                 | Self::AskForSpare
                 | Self::AskForPlace
+                | Self::AskForKeyInstead
+                | Self::AskForKeyAgain
                 | Self::Confirm
                 | Self::ConfirmInLine
                 | Self::Cordon
@@ -117,11 +136,13 @@ impl Act {
         matches!(
             self,
             Self::DefineAnew
+                | Self::Delete
                 | Self::PlanStart
                 | Self::PlanDismiss
                 | Self::Release
                 | Self::GiveUp
                 | Self::ReapLease
+                | Self::ReapIdle
                 | Self::ReapRunner
                 | Self::ReapWaiting
                 | Self::ReapWorker
@@ -146,6 +167,10 @@ impl Act {
         match self {
             Self::Define | Self::Cordon | Self::Recycle | Self::SyncNew | Self::AskForSpare => {}
             Self::DefineAnew => pool.scene.run::<()>(&["FLUSHALL"]).await,
+            Self::Delete => {
+                pool.define(&settings(0)).await;
+                pool.settle(runner).await;
+            }
             Self::PlanStart | Self::SyncStarted => {
                 pool.define(&settings(2)).await;
                 if self == Self::SyncStarted {
@@ -206,10 +231,21 @@ impl Act {
                 ready.lease = Some(pool.lease(runner, Some("anna")).await);
                 pool.scene.restore(&before).await;
             }
-            Self::ReapLease | Self::ReapRunner => {
+            Self::AskForKeyInstead | Self::AskForKeyAgain | Self::ReleaseKeyed => {
+                let lease = lease_of_key(pool, runner).await;
+                if self != Self::ReleaseKeyed {
+                    pool.release(&lease).await.expect("a release");
+                }
+                ready.lease = (self == Self::ReleaseKeyed).then_some(lease);
+            }
+            Self::ReapLease | Self::ReapIdle | Self::ReapRunner => {
                 pool.pass(runner, by(20)).await;
-                let lease = pool.lease(runner, Some("anna")).await;
-                ready.lease = Some(lease);
+                if self == Self::ReapIdle {
+                    let lease = lease_of_key(pool, runner).await;
+                    pool.release(&lease).await.expect("a release");
+                } else {
+                    ready.lease = Some(pool.lease(runner, Some("anna")).await);
+                }
                 let patient = greenroom::pool::Wish { wait: by(600), ..wish(Some("bert")) };
                 pool.ask(&patient).await;
                 let silent = if self == Self::ReapRunner { 4 } else { 0 };
@@ -242,16 +278,19 @@ impl Act {
         let token = lease.and_then(|lease| lease.token);
         match self {
             Self::Define => store.define_pool(&pool.pool, &settings(3), false, 10, None).await.map(told),
+            Self::Delete => store.delete_pool(&pool.pool).await.map(told),
             Self::DefineAnew => store.define_pool(&pool.pool, &settings(1), false, 10, None).await.map(told),
             Self::PlanStart | Self::PlanDismiss => store.plan_pool(&pool.pool, 0, false).await.map(told),
             Self::AskForSpare | Self::AskForPlace => pool.ask_as(ready.id, &wish(Some("anna"))).await.map(told),
-            Self::Confirm | Self::ConfirmInLine => store.confirm_lease(&pool.pool, id, None).await.map(told),
+            Self::AskForKeyInstead => pool.ask_as(ready.id, &wish_of_key("bert")).await.map(told),
+            Self::AskForKeyAgain => pool.ask_as(ready.id, &wish_of_key("anna")).await.map(told),
+            Self::Confirm | Self::ConfirmInLine => store.confirm_lease(&pool.pool, id, false, None).await.map(told),
             Self::Renew => store.renew_lease(tenant, (id, token.unwrap_or_default()), None, None).await.map(told),
             Self::Keep => {
-                let session = Name::room("anna").expect("a name");
+                let session = SessionRef::Named(Name::room("anna").expect("a name"));
                 store.lease_of_session(&pool.pool, &session, Some(Duration::from_mins(10))).await.map(told)
             }
-            Self::Release => store.release_lease(tenant, (id, token), None).await.map(told),
+            Self::Release | Self::ReleaseKeyed => store.release_lease(tenant, (id, token), None).await.map(told),
             Self::GiveUp => store.release_lease(tenant, (id, None), None).await.map(told),
             Self::Cordon => store.mark_worker(tenant, ready.worker, "cordon", None).await.map(told),
             Self::Recycle => store.mark_worker(tenant, ready.worker, "recycle", None).await.map(told),
@@ -266,7 +305,9 @@ impl Act {
             | Self::SyncAdopts
             | Self::SyncBusy
             | Self::SyncReleased => store.sync_runner(&pool.pool, &ready.runner.runner, HEARD).await.map(told),
-            Self::ReapLease | Self::ReapRunner => store.reap_leases(shard, TERM, 100, HEARD).await.map(told),
+            Self::ReapLease | Self::ReapIdle | Self::ReapRunner => {
+                store.reap_leases(shard, TERM, 100, HEARD).await.map(told)
+            }
             Self::ReapWaiting | Self::ReapWorker => store.reap_pools(shard, TERM, 100).await.map(told),
         }
     }
@@ -286,8 +327,10 @@ async fn each_act_of_pools_changes_what_it_says_also_after_a_flush_of_the_script
         let expected = match act {
             Act::DefineAnew => None,
             Act::PlanDismiss | Act::Recycle | Act::ReapWorker => Some(WorkerState::Terminating),
-            Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
-            Act::Release | Act::ReapLease | Act::SyncReleased => Some(WorkerState::Resetting),
+            Act::Delete | Act::SyncLost | Act::ReapRunner => Some(WorkerState::Terminated),
+            Act::Release | Act::SyncReleased | Act::ReapLease | Act::ReapIdle | Act::AskForKeyInstead => {
+                Some(WorkerState::Resetting)
+            }
             Act::Define | Act::PlanStart | Act::Cordon | Act::SyncNew | Act::SyncStarted => Some(WorkerState::Ready),
             _ => Some(WorkerState::Busy),
         };

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 pub(super) enum Op {
     Ask {
         session: Option<u8>,
+        /// The session is a key's.
+        keyed: bool,
         waits: bool,
         affinity: Affinity,
         priority: Priority,
@@ -81,8 +83,10 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
     let priority = prop_oneof![3 => Just(Priority::Normal), 1 => Just(Priority::Low), 1 => Just(Priority::Urgent)];
     let mark = prop_oneof![Just("cordon"), Just("uncordon"), Just("drain"), Just("recycle")];
     prop_oneof![
-        6 => (prop::option::of(0..3_u8), prop::bool::weighted(0.8), affinity, priority)
-            .prop_map(|(session, waits, affinity, priority)| Op::Ask { session, waits, affinity, priority }),
+        6 => (prop::option::of(0..3_u8), any::<bool>(), prop::bool::weighted(0.8), affinity, priority)
+            .prop_map(|(session, keyed, waits, affinity, priority)| {
+                Op::Ask { session, keyed, waits, affinity, priority }
+            }),
         5 => newest().prop_map(|lease| Op::Confirm { lease }),
         1 => (newest(), prop::bool::weighted(0.2)).prop_map(|(lease, stale)| Op::Renew { lease, stale }),
         3 => (newest(), prop::bool::weighted(0.8)).prop_map(|(lease, token)| Op::Release { lease, token }),

@@ -38,6 +38,10 @@ pub(super) fn is_spare(worker: &Hash) -> bool {
     text(worker, "state") == "ready" && !worker.contains_key("cordoned") && text(worker, "health") != "unhealthy"
 }
 
+pub(super) fn is_keyed(lease: &Hash) -> bool {
+    text(lease, "session").starts_with("key:")
+}
+
 impl State {
     pub(super) async fn read(pool: &PoolScene) -> Self {
         let mut state = Self { now: pool.scene.now(), ..Self::default() };
@@ -94,11 +98,13 @@ impl State {
             add("due:pool", &format!("worker:{id}"), number(worker, "due_at"));
         }
         for (id, lease) in &self.leases {
-            let (waits, held) = (text(lease, "state") == "waiting", text(lease, "state") == "held");
+            let (waits, held) = (text(lease, "state") == "waiting", ["held", "idle"].contains(&text(lease, "state")));
             let place = number(lease, "place").filter(|_| waits);
             add("pool:default:py:waiting", id, place);
             add("pool:default:py:unbound", id, place.filter(|_| !lease.contains_key("bound_to")));
             add("pool:default:py:leases", id, number(lease, "granted_at"));
+            add("pool:default:py:keyed", id, number(lease, "created_at").filter(|_| is_keyed(lease)));
+            add("pool:default:py:idle", id, number(lease, "idle_at").filter(|_| text(lease, "state") == "idle"));
             add("due:pool", &format!("lease:{id}"), number(lease, "due_at"));
             add("due:lease", &format!("lease:{id}"), number(lease, "until_at").filter(|_| held));
         }
@@ -121,6 +127,7 @@ impl State {
                 "waiting" => prop_assert_eq!((worker, due), ("", (true, false)), "{:?}", lease),
                 "offered" => prop_assert_eq!(due, (true, false), "{:?}", lease),
                 "held" => prop_assert_eq!(due, (false, true), "{:?}", lease),
+                "idle" => prop_assert_eq!((due, is_keyed(lease)), ((false, true), true), "{:?}", lease),
                 _ => prop_assert!(false, "a lease is {state}"),
             }
             prop_assert!(self.others.contains(&format!("assignment:{id}")), "no assignment of {id}");

@@ -6,7 +6,7 @@ use greenroom::id::{LeaseId, WorkerId};
 use greenroom::name::Name;
 use greenroom::pool::{
     Action, Affinity, Assignment, Instruction, Lease, Observed, ObservedState, PoolName, PoolSettings, Priority,
-    Runner, Wish, Worker, WorkerState,
+    Runner, SessionRef, Wish, Worker, WorkerState,
 };
 use greenroom::store::keys::{Shard, shard_of_pool};
 use greenroom::store::{Lapsed, LeaseAsked, StoreError};
@@ -29,13 +29,18 @@ pub(crate) struct TestRunner {
 
 pub(crate) fn wish(session: Option<&str>) -> Wish {
     Wish {
-        session: session.map(|session| Name::room(session).expect("a name")),
+        session: session.map(|session| SessionRef::Named(Name::room(session).expect("a name"))),
         lease: None,
         wait: Duration::from_secs(10),
         priority: Priority::Normal,
         affinity: Affinity::Hint,
         assignment: Assignment::default(),
     }
+}
+
+/// The same for a key.
+pub(crate) fn wish_of_key(key: &str) -> Wish {
+    Wish { session: Some(SessionRef::Keyed(Name::room(key).expect("a key"))), ..wish(None) }
 }
 
 impl TestRunner {
@@ -95,7 +100,7 @@ impl TestRunner {
             (it.state, it.done) = (state, true);
             it.instruction = (*action != Action::Run).then_some(*token);
             it.lease = lease.clone().filter(|_| is_busy);
-            it.session = session.clone().filter(|_| is_busy);
+            it.session = session.as_ref().filter(|_| is_busy).map(|session| session.encoded().into_owned());
             it.released = false;
             did = true;
         }
@@ -195,7 +200,7 @@ impl PoolScene {
     }
 
     pub(crate) async fn confirm(&self, id: LeaseId) -> LeaseAsked {
-        self.scene.store.confirm_lease(&self.pool, id, None).await.expect("an answer")
+        self.scene.store.confirm_lease(&self.pool, id, false, None).await.expect("an answer")
     }
 
     /// The lease, which its session has by now.
