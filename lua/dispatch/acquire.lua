@@ -20,7 +20,7 @@
 -- Returns: {verdict, now, people, dispatch as field, value, …}; verdict is
 --   created (by this request, before) | reused | wait (claimed by another) | verify, create (claimed by the
 --   caller) | failed (held, with its error) |
---   absent (one would have to be made, and may not: nothing was changed)
+--   absent (one would have to be made, and may not, or its id has ended: nothing was changed)
 -- Errors: KEY_REUSED, UNDER_WAY
 local now = clock(ARGV[1])
 local d, flat = load(KEYS, true)
@@ -33,7 +33,8 @@ end
 
 -- A new dispatch, in place of none, of a failed or ended one, or of one that is not to be reused.
 local function create(reason)
-  if ARGV[11] == '0' then
+  -- What was made late for a dispatch that has ended is found again at the provider: nobody is given its id.
+  if ARGV[11] == '0' or redis.call('GET', split_key(KEYS) .. 'id:' .. ARGV[2]) == 'ended' then
     return { 'absent', now, people, flat or {} }
   end
   check_types(KEYS)

@@ -10,8 +10,8 @@ use super::{DispatchError, Dispatches, Place, State, room_of};
 use crate::id::DispatchId;
 use crate::name::Name;
 use crate::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, Look, ProviderDispatch};
-use crate::store::Verdict;
 use crate::store::keys::{Shard, shard_of_room};
+use crate::store::{Refusal, StoreError, Verdict};
 
 /// How many rooms are looked into at once: callers go first.
 const ROOMS_AT_ONCE: usize = 4;
@@ -113,6 +113,14 @@ impl Core {
         // Its agent reports under the id that it was given.
         let own_shard = shard_of_room(&place.tenant, &place.room, self.store.shards());
         rules.id = self.own_id(dispatch).filter(|id| id.shard() == own_shard);
+        // The provider carried out a creation late, when what it was for had ended.
+        if let Some(id) = rules.id
+            && matches!(self.store.place_of(id).await, Err(StoreError::Refused(Refusal::Ended)))
+        {
+            let removed = self.remove(place, &dispatch.id).await.is_ok();
+            tracing::warn!(line.kept = Empty, dispatch = %id, room = %place.room.encoded(), provider_id = dispatch.id, removed, "a dispatch came to pass after its end");
+            return Ok(false);
+        }
         let Some((Verdict::Create, record)) = self.store.acquire(place, &dispatch.metadata, &rules, None).await? else {
             // Somebody has asked for it meanwhile.
             return Ok(false);

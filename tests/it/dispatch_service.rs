@@ -116,6 +116,25 @@ async fn a_room_that_nobody_enters_is_cleaned_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_to_pass_after_its_end_is_removed_and_given_to_nobody() {
+    let redis = TestRedis::start().await;
+    let simulated = Simulated::new(&SimulatedOptions::default());
+    let replica = replica(&redis, &simulated, Settings::default()).await;
+    let (dispatch, _) = unpack(replica.dispatches.acquire(ask("lobby")).await.expect("an answer"));
+    let provider = Provider::Simulated(simulated);
+    let look = provider.look("lobby", "guide", true).await.expect("a look");
+    let made = look.dispatches.and_then(|all| all.into_iter().next()).expect("a dispatch");
+    replica.dispatches.end(&Name::default_tenant(), Which::Id(dispatch.id)).await.expect("the end");
+    // The provider was asked for it twice, and is late.
+    provider.create("lobby", "guide", "", made.attributes).await.expect("a dispatch");
+    replica.dispatches.reconcile(true).await.expect("a look at all rooms");
+    let look = provider.look("lobby", "guide", true).await.expect("a look");
+    assert_eq!(look.dispatches.unwrap_or_default(), vec![]);
+    let (next, reused) = unpack(replica.dispatches.acquire(ask("lobby")).await.expect("an answer"));
+    assert!(!reused && next.id != dispatch.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_lost_replica_took_of_a_bound_is_given_back_when_the_bound_is_reached() {
     let redis = TestRedis::start().await;
     let simulated = Simulated::new(&SimulatedOptions::default());

@@ -103,6 +103,11 @@ async fn what_was_made_for_an_ended_dispatch_is_not_adopted() {
     let ended = scene.make("AD_1").await;
     let (_, ending) = scene.store.end(&scene.place, ended.dispatch.id, "asked", CLAIM).await.expect("an end");
     scene.store.ended(&scene.place, ending.dispatch.token).await.expect("the end");
+    let before = scene.dump().await;
+    let found_again = AcquireRules { id: Some(ended.dispatch.id), ..scene.acquire_rules() };
+    let again = scene.store.acquire(&scene.place, "", &found_again, None).await.expect("an answer");
+    assert!(again.is_none(), "{again:?}");
+    assert_eq!(scene.dump().await, before);
     let (_, fresh) = scene.acquire().await;
     let late = Commit {
         id: ended.dispatch.id,
