@@ -91,6 +91,8 @@ async fn a_key_that_nobody_uses_for_long_gives_its_worker_back() {
     let worker = held.worker.expect("a worker");
     assert_eq!(pool.state(worker).await, (WorkerState::Resetting, "idle".to_owned()));
     assert!(!pool.release(&held).await.expect("an answer"), "it is over");
+    let remembered: Vec<String> = pool.scene.run(&["KEYS", "gr:*:session:*"]).await;
+    assert_eq!(remembered, Vec::<String>::new(), "a worker that was reset is no better for it than another");
     pool.settle(&mut runner).await;
     assert_eq!((pool.state(worker).await.0, counts(&pool).await), (WorkerState::Ready, (0, 0)));
     let anew = lease(&pool, &mut runner, "anna").await;

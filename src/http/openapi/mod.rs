@@ -61,7 +61,7 @@ pub fn document() -> &'static str {
         fields::RoomName, fields::AgentName, fields::PersonName, fields::Metadata, fields::TtlSeconds,
         fields::StateName, fields::PageRoomName, fields::TenantName, fields::KeyName, fields::ScopeName,
         fields::KeyLifeSeconds, fields::RateLimitPerSecond, fields::LockName, fields::LockOwner, fields::LeaseSeconds,
-        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::Timestamp,
+        fields::WaitSeconds, fields::FencingToken, KeyId, fields::Session, fields::SessionKind, fields::Timestamp,
         fields::Label, fields::CategoryName, fields::SeverityName, fields::ErrorText, fields::StackText,
         fields::ErrorContext, fields::HttpStatus, fields::SnoozeSeconds, GroupId, Rule, AlertState, DispatchId, Document<'_>, KeptFailure<'_>,
     ))

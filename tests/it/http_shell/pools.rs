@@ -21,11 +21,12 @@ impl Played {
             self.workers.retain(|worker| worker["state"] != "gone");
             let mut did = false;
             for it in told["workers"].as_array().unwrap() {
+                let is_here = self.workers.iter().any(|worker| worker["id"] == it["id"]);
                 let state = match it["action"].as_str().unwrap() {
                     "assign" => "busy",
                     "reset" => "ready",
-                    "stop" => "gone",
-                    "run" if !self.workers.iter().any(|worker| worker["id"] == it["id"]) => "ready",
+                    "stop" if is_here => "gone",
+                    "run" if !is_here => "ready",
                     _ => continue,
                 };
                 let mut worker = json!({"id": it["id"], "state": state, "done": true, "memory_bytes": 1_000_000});
