@@ -29,5 +29,6 @@ if refused then
   return refused
 end
 save_all(now)
-local answer = { l.state == 'ended' and 'none' or l.state, now, flatten(l) }
-return l.state == 'held' and keep(once, answer) or answer
+local is_over = l.state == 'ended' or l.state == 'held' and tonumber(l.until_at) <= now
+local answer = { is_over and 'none' or l.state, now, flatten(l) }
+return answer[1] == 'held' and keep(once, answer) or answer
