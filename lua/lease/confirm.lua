@@ -33,4 +33,4 @@ if refused then
 end
 save_all(now)
 local answer = answer_of(l, now, ARGV[4] == '1')
-return l.state == 'held' and keep(once, answer) or answer
+return answer[1] == 'held' and keep(once, answer) or answer

@@ -55,7 +55,8 @@ local function answer_of(l, now, is_reused)
   local fields = flatten(l)
   fields[#fields + 1] = 'reused'
   fields[#fields + 1] = is_reused and '1' or '0'
-  return { l.state == 'ended' and 'none' or l.state, now, fields }
+  local is_over = l.state == 'ended' or l.state == 'held' and tonumber(l.until_at) <= now
+  return { is_over and 'none' or l.state, now, fields }
 end
 
 -- Takes the key away from a worker that is not well, which goes; the key gets another one. Whether it did.

@@ -65,13 +65,15 @@ for id in ARGV[3]:gmatch('%S+') do
   if begun >= up or not room or room.free <= 0 then
     break
   end
-  worker_of(id)
-  local w = new_worker(p, id, room.runner, now, math.floor(rule(p, 'age_ms') * (1000 - ARGV[4]) / 1000))
-  move_worker(w, 'initializing', 'planned', now)
-  w.due_at = now + rule(p, 'start_ms')
-  hints[runner_member(w)] = true
-  begun, room.free = begun + 1, room.free - 1
-  table.sort(rooms, more_free)
+  -- One that is known was begun by this call, whose answer was lost.
+  if not worker_of(id) then
+    local w = new_worker(p, id, room.runner, now, math.floor(rule(p, 'age_ms') * (1000 - ARGV[4]) / 1000))
+    move_worker(w, 'initializing', 'planned', now)
+    w.due_at = now + rule(p, 'start_ms')
+    hints[runner_member(w)] = true
+    begun, room.free = begun + 1, room.free - 1
+    table.sort(rooms, more_free)
+  end
 end
 if begun > 0 then
   p.grown_at = now

@@ -82,12 +82,14 @@ local function take_in(p, runner, report, now)
   return w
 end
 
--- A worker that has a session, and counts as idle: Redis has lost that it was given it (a fail-over).
+-- A worker that was told more than Redis knows of (a fail-over, or an old word after Redis forgot all). One that counts
+-- as idle, and has a session, goes on with it; one that counts as busy may have that session no longer, and goes.
 local function catch_up(p, w, report, now)
-  if shows_session(p, report) then
+  if w.state ~= 'busy' and shows_session(p, report) then
     move_worker(w, 'busy', 'adopted', now)
     adopt_session(p, w, report, now)
   else
+    take_away(w)
     dismiss(p, w, 'recycled', now)
   end
 end
@@ -149,12 +151,13 @@ local function follow(p, w, report, now)
   local warning_mb = rule(p, 'memory_warning_mb')
   w.memory_high = warning_mb > 0 and (tonumber(w.memory_bytes) or 0) > warning_mb * 1048576 and '1' or nil
   local is_idle = w.state == 'ready' or w.state == 'degraded'
+  local is_ahead = (tonumber(report.instruction) or 0) > (tonumber(w.token) or 0)
   if report.state == 'gone' then
     return follow_end(p, w, now)
   elseif w.state == 'initializing' and report.state == 'ready' then
     note_start(p, now - w.since)
     move_worker(w, 'ready', 'started', now)
-  elseif is_idle and report.state == 'busy' and (tonumber(report.instruction) or 0) > (tonumber(w.token) or 0) then
+  elseif is_ahead and (is_idle and report.state == 'busy' or w.state == 'busy') then
     catch_up(p, w, report, now)
   elseif w.instruction and tonumber(report.instruction) == tonumber(w.token) then
     follow_instruction(p, w, report.done, now)

@@ -184,6 +184,26 @@ async fn a_worker_whose_session_was_forgotten_is_given_to_nobody_else() {
     }
 }
 
+/// A call that was on its way is the first that a Redis hears that came back with nothing.
+#[tokio::test]
+async fn a_session_that_is_over_does_not_come_back_for_good_with_an_old_report() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let lease = pool.lease(&mut runner, None).await;
+    let old = runner.runner.workers.clone();
+    pool.release(&lease).await.expect("a release");
+    pool.round(&mut runner).await;
+    let new = std::mem::replace(&mut runner.runner.workers, old);
+    pool.anew().await;
+    pool.sync(&mut runner).await;
+    assert_eq!(pool.lease_now(lease.id).await.state, LeaseState::Held, "it is all that is known");
+    runner.runner.workers = new;
+    pool.sync(&mut runner).await;
+    let worker = lease.worker.expect("a worker");
+    assert_eq!(pool.state(worker).await, (WorkerState::Terminating, "recycled".to_owned()));
+    assert!(pool.scene.store.lease(lease.id).await.expect("an answer").is_none());
+    pool.scene.check_keys().await;
+}
+
 #[tokio::test]
 async fn a_worker_that_failed_its_last_instruction_is_not_taken_in() {
     let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
@@ -253,6 +273,38 @@ async fn a_name_is_one_leases_also_after_redis_forgot() {
     pool.round(&mut runner).await;
     assert_eq!(pool.held(new.id).await.session, wish(Some("anna")).session);
     pool.scene.check_keys().await;
+}
+
+/// A reply is lost, and the client sends the same again.
+#[tokio::test]
+async fn a_plan_that_comes_twice_starts_no_worker_twice() {
+    let mut settings = settings();
+    settings.numbers.spare = 4;
+    let pool = PoolScene::open(settings).await;
+    let plan = greenroom::store::scripts().find(|(path, _)| *path == "pool/plan.lua").expect("a script").1;
+    let ids: Vec<String> = (0..4).map(|_| greenroom::id::WorkerId::new(pool.shard().0).to_string()).collect();
+    let (key, now, ids) = (pool.shard().pool(&pool.pool), pool.scene.now().to_string(), ids.join(" "));
+    for (name, there) in [("one", 2), ("two", 4)] {
+        pool.sync(&mut TestRunner::new(name, 2)).await;
+        let words = ["EVAL", plan, "1", &key, &now, "default:py", &ids, "0", "0"];
+        let _: (u64, u64, u64, String, u64, u64) = pool.scene.run(&words).await;
+        assert_eq!(pool.count(WorkerState::Initializing).await, there);
+    }
+    pool.scene.check_keys().await;
+}
+
+/// Who asks how its lease stands when that is over, and nobody has looked yet, is not told that it has it.
+#[tokio::test]
+async fn a_lease_that_is_over_is_nobodys() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
+    let lease = pool.lease(&mut runner, Some("anna")).await;
+    pool.scene.pass(Duration::from_mins(1));
+    assert!(matches!(pool.confirm(lease.id).await, LeaseAsked::None));
+    // It is still its own if it asks for it anew, as long as nobody has it taken away.
+    let LeaseAsked::Held(again) = pool.ask_as(pool.new_id(), &wish(Some("anna"))).await.expect("an answer") else {
+        panic!("it is held");
+    };
+    assert_eq!((again.id, again.until_ms), (lease.id, Some(pool.scene.now() + 60_000)));
 }
 
 /// A worker that never starts is overdue, and so holds up nobody's look at what else is.

@@ -13,11 +13,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner as Tries};
 
 mod ops;
-mod rules;
 
 use self::ops::{Op, op, pick};
-use self::rules::{State, number, text};
 use crate::support::pool_scene::{PoolScene, TestRunner, wish, wish_of_key};
+use crate::support::pool_state::{State, is_keyed, is_spare, number, text};
 
 /// What the model knows of a worker.
 #[derive(Debug, Default, Clone, Copy)]
@@ -161,7 +160,7 @@ impl World<'_> {
 
     /// A new keyed session makes no more of them than there may be. (Where the limit was lowered, there may be more already.)
     async fn check_limit(&self, id: LeaseId) -> Step {
-        let keyed: Vec<_> = self.state.leases.iter().filter(|(_, lease)| rules::is_keyed(lease)).collect();
+        let keyed: Vec<_> = self.state.leases.iter().filter(|(_, lease)| is_keyed(lease)).collect();
         if keyed.iter().any(|(known, _)| **known == id.to_string()) {
             let now = self.pool.scene.store.pool(&self.pool.pool).await.expect("an answer").expect("a pool");
             let (numbers, in_use) = (now.settings.numbers, keyed.len());
@@ -178,27 +177,19 @@ impl World<'_> {
             op,
             Op::Ask { .. } | Op::Confirm { .. } | Op::Renew { .. } | Op::Plan | Op::Mark { .. } | Op::Define { .. }
         );
-        for (id, lease) in before.leases.iter().filter(|(_, lease)| text(lease, "state") == "held") {
-            let worker = &before.workers[text(lease, "worker")];
-            let is_over = number(lease, "until_at") <= Some(self.state.now)
-                || !before.is_heard(worker)
-                || number(worker, "due_at").is_some_and(|due_at| due_at <= self.state.now);
+        let is_look = matches!(op, Op::Reap);
+        self.state.check_kept(before, |_, lease, worker| {
             // Its key asked, and its worker is not well: it has another one.
-            if matches!(op, Op::Ask { keyed: true, .. }) && text(worker, "health") == "unhealthy" {
-                continue;
-            }
-            if is_quiet || (matches!(op, Op::Reap) && !is_over) {
-                let now = self.state.leases.get(id).map(|lease| (text(lease, "state"), text(lease, "token")));
-                prop_assert_eq!(now, Some(("held", text(lease, "token"))), "{:?} took {} away", op, id);
-            }
-        }
-        Ok(())
+            let is_rebound = matches!(op, Op::Ask { keyed: true, .. }) && text(worker, "health") == "unhealthy";
+            is_rebound || !is_quiet && (!is_look || before.is_over(lease, worker, self.state.now))
+        })
     }
 
     /// The invariants, after every call.
     async fn look(&mut self) -> Step {
         let before = std::mem::replace(&mut self.state, State::read(self.pool).await);
         self.state.check()?;
+        self.state.check_service()?;
         self.state.check_order(&before)?;
         for (id, worker) in &self.state.workers {
             let known = self.workers.entry(id.clone()).or_default();
@@ -253,7 +244,7 @@ impl World<'_> {
             self.look().await?;
             pool.plan().await;
             self.look().await?;
-            let is_calm = self.state.leases.is_empty() && self.state.lives().all(|(_, it)| rules::is_spare(it));
+            let is_calm = self.state.leases.is_empty() && self.state.lives().all(|(_, it)| is_spare(it));
             if is_calm && self.state.lives().count() == 2 {
                 pool.scene.check_keys().await;
                 return Ok(());

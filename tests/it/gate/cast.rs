@@ -12,6 +12,7 @@ use greenroom::dispatch::{
 };
 use greenroom::lock::Locks;
 use greenroom::name::Name;
+use greenroom::pool::Pools;
 use greenroom::provider::simulated::Simulated;
 use greenroom::provider::{ATTRIBUTE_ID, ATTRIBUTE_TOKEN, Look, Person, Provider};
 use greenroom::store::keys::Shard;
@@ -24,6 +25,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::desk::{Desk, MARK};
+use super::pools;
 use super::users::RULES;
 
 pub(super) const ROOM: &str = "lobby";
@@ -44,6 +46,7 @@ pub(super) struct Replica {
     pub(super) dispatches: Dispatches,
     pub(super) store: Store,
     pub(super) locks: Locks,
+    pub(super) pools: Pools,
     pub(super) provider: Provider,
     world: Simulated,
     pub(super) book: Book,
@@ -54,10 +57,29 @@ pub(super) struct Replica {
 pub(super) struct Book {
     pub(super) step: Arc<AtomicU64>,
     pub(super) told: Arc<Mutex<Vec<Told>>>,
+    /// No more faults happen.
+    pub(super) calm: Arc<AtomicBool>,
     /// Whoever goes on for ever stops.
     pub(super) over: Arc<AtomicBool>,
     /// Whether the provider fails, call by call.
     pub(super) failing: Arc<AtomicBool>,
+    /// The replicas' pools, as runners reach them.
+    pub(super) replicas: Arc<Mutex<Vec<Pools>>>,
+    /// Runners stop.
+    pub(super) is_deserted: Arc<AtomicBool>,
+    /// What somebody saw that must not be.
+    pub(super) accusation: Arc<Mutex<Option<String>>>,
+}
+
+impl Book {
+    /// No more faults: all do what they are told.
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn accuse(&self, text: String) {
+        self.accusation.lock().expect("no panic").get_or_insert(text);
+    }
 }
 
 pub(super) fn place() -> Place {
@@ -105,8 +127,9 @@ impl Replica {
         let (mint, work, metrics) = (TokenMint::new("secret"), TaskTracker::new(), Arc::new(Metrics::new()));
         let (hints, gated) = (Hints::default(), provider.clone());
         let dispatches = Dispatches::new(store.clone(), gated, settings(opens), mint, hints.clone(), work, metrics);
-        let locks = Locks::new(store.clone(), hints);
-        Self { dispatches, store, locks, provider, world: world.clone(), book: book.clone() }
+        let locks = Locks::new(store.clone(), hints.clone());
+        let pools = Pools::new(store.clone(), hints, pools::settings(), pools::BELIEVED);
+        Self { dispatches, store, locks, pools, provider, world: world.clone(), book: book.clone() }
     }
 
     pub(super) async fn ask(self, after: Duration, patience: Duration) -> bool {

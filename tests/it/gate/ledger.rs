@@ -20,6 +20,12 @@ pub(super) struct Tally {
     pub(super) openings: u64,
     pub(super) closings: u64,
     pub(super) lapsed: u64,
+    /// Sessions that got a worker, and resets of workers that were proved.
+    pub(super) leases: u64,
+    pub(super) resets: u64,
+    /// Leases that nobody renewed, and workers lost with their runners.
+    pub(super) lapses: u64,
+    pub(super) lost: u64,
 }
 
 impl Tally {
@@ -28,6 +34,10 @@ impl Tally {
         self.openings += other.openings;
         self.closings += other.closings;
         self.lapsed += other.lapsed;
+        self.leases += other.leases;
+        self.resets += other.resets;
+        self.lapses += other.lapses;
+        self.lost += other.lost;
     }
 }
 

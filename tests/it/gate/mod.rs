@@ -8,7 +8,10 @@
 mod cast;
 mod copy;
 mod desk;
+mod ids;
+mod leases;
 mod ledger;
+mod pools;
 mod resp;
 mod schedule;
 mod users;
@@ -75,8 +78,12 @@ fn seeded_interleavings_keep_the_invariants() {
     let tally = explore(first, workers, time, count_all);
     eprintln!("{tally:?}");
     assert_eq!(tally.failed.load(Ordering::Relaxed), 0, "schedules failed: see above");
-    let ledger::Tally { grants, openings, closings, lapsed } = *tally.ledger.lock().expect("no panic");
-    assert!([grants, openings, closings, lapsed].iter().all(|count| *count > 0), "nothing came to pass: {tally:?}");
+    let ledger::Tally { grants, openings, closings, lapsed, leases, resets, lapses, lost } =
+        *tally.ledger.lock().expect("no panic");
+    assert!(
+        [grants, openings, closings, lapsed, leases, resets, lapses, lost].iter().all(|count| *count > 0),
+        "nothing came to pass: {tally:?}"
+    );
 }
 
 #[test]

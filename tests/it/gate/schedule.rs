@@ -1,6 +1,7 @@
 //! One schedule: what its seed makes of the replicas, step by step, until nothing is left to do.
 
-use std::future::Future;
+mod endings;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,13 +17,15 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 
-use super::cast::{self, Book, ROOM, Replica, TTL};
+use super::cast::{self, Book, ROOM, Replica};
 use super::copy::Copy;
 use super::desk::{Desk, Held, Reply, Scripts, Waits, load_scripts};
+use super::ids::Ids;
+use super::leases::Leases;
 use super::ledger::{Ledger, Tally};
 use super::resp::Redis;
-use super::users;
-use super::verdict::{self, Watch};
+use super::verdict::Watch;
+use super::{pools, users};
 use crate::support::server::Server;
 
 /// When every schedule begins, in milliseconds since 1970.
@@ -31,6 +34,8 @@ const REPLICAS: usize = 3;
 const FAULTS_MAX: u32 = 3;
 /// So many steps have faults and any order; after them all comes to rest.
 const WILD_STEPS: u64 = 90;
+/// The runners alone take many.
+const WILD_STEPS_OF_POOLS: u64 = 220;
 const CALM_STEPS: u64 = 1500;
 /// So often in a row everybody has had a turn and nothing came of it: all wait.
 const SILENT_TURNS: u32 = 10;
@@ -44,7 +49,11 @@ enum Piece {
     RoomInTrouble,
     /// Locks and breakers alone; Redis may fail over.
     LocksAndBreakers,
+    /// A pool with its sessions and runners; Redis's clock may go back.
+    Pool,
 }
+
+const PIECES: [Piece; 4] = [Piece::Room, Piece::RoomInTrouble, Piece::LocksAndBreakers, Piece::Pool];
 
 /// A Redis for one schedule after the other.
 pub(super) struct Stage {
@@ -92,8 +101,7 @@ impl Stage {
         let timeouts = RoomTimeouts { empty_timeout_seconds: 3600, departure_timeout_seconds: 3600 };
         Provider::Simulated(world.clone()).ensure_room(ROOM, timeouts).await.expect("a room");
         let mut rng = StdRng::seed_from_u64(seed);
-        let piece =
-            [Piece::Room, Piece::RoomInTrouble, Piece::LocksAndBreakers][usize::try_from(seed % 3).expect("a place")];
+        let piece = PIECES[usize::try_from(seed % 4).expect("a place")];
         let mut play = Play {
             piece,
             redis: &mut self.line,
@@ -103,6 +111,8 @@ impl Stage {
             book: Book::default(),
             watch: Watch::default(),
             ledger: Ledger::default(),
+            leases: Leases::default(),
+            ids: Ids::default(),
             heard: Ok(()),
             copy: None,
             behind: Duration::ZERO,
@@ -117,7 +127,8 @@ impl Stage {
         };
         let outcome = play.run().await.map_err(|breach| format!("seed {seed}: {breach}"));
         let steps = play.book.step.load(Ordering::SeqCst);
-        let (faults, tally, trace) = (play.faults, play.ledger.tally, play.trace);
+        let (faults, mut tally, trace) = (play.faults, play.ledger.tally, play.trace);
+        tally.add(play.leases.tally);
         Played { steps, faults, tally, trace, outcome }
     }
 }
@@ -144,7 +155,9 @@ struct Play<'a> {
     book: Book,
     watch: Watch,
     ledger: Ledger,
-    /// What the ledger says of what was carried out.
+    leases: Leases,
+    ids: Ids,
+    /// What the ledgers say of what was carried out.
     heard: Result<(), String>,
     /// What Redis falls back to.
     copy: Option<Copy>,
@@ -164,9 +177,17 @@ struct Play<'a> {
 impl Play<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let replicas: Vec<_> = (0..REPLICAS).map(|actor| self.replica(actor)).collect();
-        let set_out = if self.piece == Piece::LocksAndBreakers { users::set_out } else { cast::set_out };
+        let set_out = match self.piece {
+            Piece::Room | Piece::RoomInTrouble => cast::set_out,
+            Piece::LocksAndBreakers => users::set_out,
+            Piece::Pool => pools::set_out,
+        };
+        if self.piece == Piece::Pool {
+            pools::open(&replicas, &mut self.rng);
+            self.wait_for_workers(pools::SPARE).await?;
+        }
         let tasks = set_out(&replicas, &mut self.rng);
-        for _ in 0..WILD_STEPS {
+        for _ in 0..if self.piece == Piece::Pool { WILD_STEPS_OF_POOLS } else { WILD_STEPS } {
             self.settle().await;
             if self.are_done(&tasks) {
                 break;
@@ -181,7 +202,11 @@ impl Play<'_> {
         self.calm(|play| play.are_done(&tasks)).await?;
         (0..REPLICAS).for_each(|actor| self.desk.kill(actor));
         self.watch.judge(&self.book.told.lock().expect("no panic"))?;
-        if self.piece == Piece::LocksAndBreakers { self.find_all_well().await } else { self.clear_up().await }
+        match self.piece {
+            Piece::Room | Piece::RoomInTrouble => self.clear_up().await,
+            Piece::LocksAndBreakers => self.find_all_well().await,
+            Piece::Pool => self.empty_the_pool().await,
+        }
     }
 
     fn replica(&self, actor: usize) -> Replica {
@@ -194,76 +219,17 @@ impl Play<'_> {
         tasks.iter().all(|(actor, task)| self.dead.contains(actor) || task.is_finished())
     }
 
-    /// Another replica finds the lock free, and the breakers close.
-    async fn find_all_well(&mut self) -> Result<(), String> {
-        let fresh = self.replica(REPLICAS);
-        self.finish(fresh.find_all_well()).await??;
-        self.ledger.all_are_closed()
-    }
-
-    /// Another replica takes over, with nobody left; then the dispatch ends.
-    async fn clear_up(&mut self) -> Result<(), String> {
-        self.book.over.store(false, Ordering::SeqCst);
-        let fresh = self.replica(REPLICAS);
-        tokio::spawn(fresh.clone().reap(9, Duration::from_secs(2)));
-        let patience = Duration::from_secs(20);
-        let mut asked = false;
-        for _ in 0..5 {
-            asked = asked || self.finish(fresh.clone().ask(Duration::from_secs(1), patience)).await?;
-        }
-        if !asked {
-            return Err("nobody gets an agent any more".to_owned());
-        }
-        self.finish(tokio::time::sleep(Duration::from_secs(12))).await?;
-        verdict::one_is_left(self.redis, &cast::look(&self.world).await)?;
-        for person in cast::look(&self.world).await.people {
-            self.world.person_leaves(ROOM, &person.sid);
-        }
-        if self.rng.random_bool(0.5) && !self.finish(fresh.end(Duration::ZERO)).await? {
-            return Err("it cannot be ended".to_owned());
-        }
-        // The time to live runs from the next look on.
-        self.finish(tokio::time::sleep(Duration::from_secs(8))).await?;
-        self.pass(TTL).await;
-        self.finish(tokio::time::sleep(Duration::from_secs(12))).await?;
-        verdict::nothing_is_left(self.redis, &cast::look(&self.world).await)
-    }
-
-    /// Lets all go on, without faults, until the future is done.
-    async fn finish<T: Send + 'static>(&mut self, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
-        let task = tokio::spawn(work);
-        self.calm(|_| task.is_finished()).await?;
-        task.await.map_err(|error| error.to_string())
-    }
-
-    async fn calm(&mut self, is_done: impl Fn(&Self) -> bool) -> Result<(), String> {
-        for _ in 0..CALM_STEPS {
-            self.settle().await;
-            if is_done(self) {
-                return Ok(());
-            }
-            let mut held = self.desk.take_held();
-            if held.is_empty() {
-                self.pass(Duration::from_secs(1)).await;
-                continue;
-            }
-            let first = held.remove(0);
-            self.desk.put_back(held);
-            self.release(first, Turn::Answered);
-            self.check().await?;
-        }
-        Err("it does not come to rest".to_owned())
-    }
-
     /// One thing happens: time passes, or something that waits gets its turn.
     async fn step(&mut self, replicas: &[Replica]) -> Result<(), String> {
         self.have_trouble(replicas);
+        // Where more is on its way, less time passes meanwhile: else most of it is given up.
+        let (stalls, passes) = if self.piece == Piece::Pool { (0.3, 0.03) } else { (0.6, 0.1) };
         if self.rng.random_bool(0.1) {
-            self.stalled = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..REPLICAS));
+            self.stalled = self.rng.random_bool(stalls).then(|| self.rng.random_range(0..REPLICAS));
         }
         let (mut held, waiting): (Vec<_>, Vec<_>) =
             self.desk.take_held().into_iter().partition(|held| Some(held.actor) != self.stalled);
-        let one = (!held.is_empty() && !self.rng.random_bool(0.1))
+        let one = (!held.is_empty() && !self.rng.random_bool(passes))
             .then(|| held.swap_remove(self.rng.random_range(0..held.len())));
         held.extend(waiting);
         self.desk.put_back(held);
@@ -271,7 +237,8 @@ impl Play<'_> {
             let turn = self.turn(&one);
             self.release(one, turn);
         } else {
-            let passing = [100, 300, 1000, 2500, 6000][self.rng.random_range(0..5)];
+            let passing = [100, 300, 1000, 2500, if self.piece == Piece::Pool { 300 } else { 6000 }];
+            let passing = passing[self.rng.random_range(0..5)];
             self.pass(Duration::from_millis(passing)).await;
         }
         if !self.late.is_empty() && self.rng.random_bool(0.1) {
@@ -283,9 +250,14 @@ impl Play<'_> {
 
     /// The provider fails for a while; Redis fails over, once.
     fn have_trouble(&mut self, replicas: &[Replica]) {
-        if self.piece != Piece::Room && self.rng.random_bool(0.06) {
+        if matches!(self.piece, Piece::RoomInTrouble | Piece::LocksAndBreakers) && self.rng.random_bool(0.06) {
             let was_failing = self.book.failing.fetch_xor(true, Ordering::SeqCst);
             self.note(if was_failing { "the provider is well" } else { "the provider fails" });
+        }
+        if self.piece == Piece::Pool && self.behind.is_zero() && self.rng.random_bool(0.004) {
+            self.behind = Duration::from_millis(self.rng.random_range(1..6000));
+            self.leases.clock_went_back = true;
+            self.note(&format!("Redis's clock goes back by {} ms", self.behind.as_millis()));
         }
         if self.piece != Piece::LocksAndBreakers || !self.behind.is_zero() {
             return;
@@ -317,7 +289,11 @@ impl Play<'_> {
             return Turn::Failed;
         }
         // What a creation leaves behind is what most of the protocol is about.
-        let risk = if held.name == "create" { 0.4 } else { 0.1 };
+        let risk = match (held.name.as_str(), self.piece) {
+            ("create", _) => 0.4,
+            (_, Piece::Pool) => 0.04,
+            _ => 0.1,
+        };
         if self.faults_left == 0 || !self.rng.random_bool(risk) {
             return Turn::Answered;
         }
@@ -333,10 +309,15 @@ impl Play<'_> {
         let crashes = matches!(turn, Turn::CrashBefore | Turn::CrashAfter);
         match (waits, turn) {
             (_, Turn::CrashBefore) => {}
-            (Waits::Command { words, slot, connection }, _) => {
+            (Waits::Command { mut words, slot, connection }, _) => {
                 let now_ms = self.now_ms();
+                self.ids.number_all(&mut words);
                 let answer = Desk::carry_out(self.redis, &words, now_ms);
                 let heard = self.ledger.hear(&name, &words, &answer, now_ms);
+                let heard = match self.piece {
+                    Piece::Pool => self.leases.hear(self.redis, &name, &words, &answer, now_ms),
+                    _ => heard,
+                };
                 self.heard = std::mem::replace(&mut self.heard, Ok(())).and(heard);
                 if turn != Turn::CrashAfter {
                     let lost = turn == Turn::ReplyLost;
@@ -377,6 +358,7 @@ impl Play<'_> {
         let step = self.book.step.load(Ordering::SeqCst);
         let look = cast::look(&self.world).await;
         std::mem::replace(&mut self.heard, Ok(()))?;
+        self.book.accusation.lock().expect("no panic").take().map_or(Ok(()), Err)?;
         self.watch.look(step, self.redis, &look)
     }
 

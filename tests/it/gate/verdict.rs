@@ -7,6 +7,7 @@ use greenroom::provider::Look;
 use greenroom::store::keys::{PlaceKeys, Shard};
 
 use super::cast::{Told, place};
+use super::pools::pool;
 use super::resp::Redis;
 
 /// What the steps have shown so far.
@@ -87,8 +88,10 @@ pub(super) fn nothing_is_left(redis: &mut Redis, look: &Look) -> Result<(), Stri
     if !listed(look).is_empty() {
         return Err(format!("all has ended, and the provider has {:?}", listed(look)));
     }
-    let breakers = Shard(0).index_breakers(&Name::default_tenant());
-    let kept = [Shard(0).shard(), Shard(0).events(), breakers];
+    let (shard, tenant) = (Shard(0), Name::default_tenant());
+    let of_pools = [shard.pool(&pool()), shard.index_pools(&tenant), shard.index_all_pools()];
+    let kept = [shard.shard(), shard.events(), shard.index_breakers(&tenant)].into_iter().chain(of_pools);
+    let kept: Vec<String> = kept.collect();
     for key in redis.strings(&["KEYS", "*"]).into_iter().filter(|key| !kept.contains(key)) {
         if redis.strings(&["TTL", &key]) == ["-1"] {
             return Err(format!("all has ended, and {key} stays for ever"));

@@ -4,4 +4,5 @@
 mod breaker;
 mod claim;
 mod leader;
+mod lease;
 mod lock;

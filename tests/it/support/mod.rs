@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod contract;
 pub(crate) mod pool_scene;
+pub(crate) mod pool_state;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod replica;

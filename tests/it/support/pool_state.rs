@@ -1,83 +1,102 @@
 //! What holds of a pool in Redis at any time: sets equal what follows from the hashes, and leases and workers agree.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::support::pool_scene::PoolScene;
+use super::pool_scene::PoolScene;
 
 /// A hash in Redis.
-pub(super) type Hash = BTreeMap<String, String>;
+pub(crate) type Hash = BTreeMap<String, String>;
 /// A sorted set.
 type Set = BTreeMap<String, u64>;
 
 /// All that is in Redis of a pool.
 #[derive(Debug, Default, Clone)]
-pub(super) struct State {
-    pub(super) now: u64,
-    pub(super) workers: BTreeMap<String, Hash>,
-    pub(super) leases: BTreeMap<String, Hash>,
+pub(crate) struct State {
+    pub(crate) now: u64,
+    pub(crate) workers: BTreeMap<String, Hash>,
+    pub(crate) leases: BTreeMap<String, Hash>,
     sessions: BTreeMap<String, Hash>,
     sets: BTreeMap<String, Set>,
     /// What is there by name alone.
     others: BTreeSet<String>,
 }
 
-pub(super) fn text<'a>(hash: &'a Hash, field: &str) -> &'a str {
+pub(crate) fn text<'a>(hash: &'a Hash, field: &str) -> &'a str {
     hash.get(field).map_or("", String::as_str)
 }
 
-pub(super) fn number(hash: &Hash, field: &str) -> Option<u64> {
+pub(crate) fn number(hash: &Hash, field: &str) -> Option<u64> {
     hash.get(field).map(|value| value.parse().expect("a number"))
 }
 
-pub(super) fn is_spare(worker: &Hash) -> bool {
+pub(crate) fn is_spare(worker: &Hash) -> bool {
     text(worker, "state") == "ready" && !worker.contains_key("cordoned") && text(worker, "health") != "unhealthy"
 }
 
-pub(super) fn is_keyed(lease: &Hash) -> bool {
+pub(crate) fn is_keyed(lease: &Hash) -> bool {
     text(lease, "session").starts_with("key:")
 }
 
+/// Everything in Redis at one moment, as JSON: what each hash and sorted set holds, and the other keys by name.
+pub(crate) const DUMP: &str = "
+local all = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local has = {}
+  if kind == 'hash' then
+    has = redis.call('HGETALL', key)
+  elseif kind == 'zset' then
+    has = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  end
+  all[#all + 1] = { key, kind, unpack(has) }
+end
+return cjson.encode(all)";
+
 impl State {
-    pub(super) async fn read(pool: &PoolScene) -> Self {
-        let mut state = Self { now: pool.scene.now(), ..Self::default() };
-        for key in pool.scene.run::<Vec<String>>(&["KEYS", "*"]).await {
-            let name = key.split_once(':').and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, name)| name);
-            let (kind, id) = name.split_once(':').unwrap_or((name, ""));
-            let is_set = kind == "due" || (kind == "pool" && id != "default:py") || name.ends_with(":workers");
-            if is_set {
-                state.sets.insert(name.to_owned(), pool.scene.run(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]).await);
-                continue;
-            }
-            let hashes = match kind {
-                "worker" => &mut state.workers,
-                "lease" => &mut state.leases,
-                "session" => &mut state.sessions,
+    pub(crate) async fn read(pool: &PoolScene) -> Self {
+        let dump: String = pool.scene.run(&["EVAL", DUMP, "0"]).await;
+        Self::of(&dump, pool.scene.now())
+    }
+
+    /// What [`DUMP`] gave.
+    pub(crate) fn of(dump: &str, now: u64) -> Self {
+        let mut state = Self { now, ..Self::default() };
+        // An empty list in Lua is an object.
+        let keys: Vec<Vec<String>> = serde_json::from_str(dump).unwrap_or_default();
+        for key in &keys {
+            let (name, kind, flat) = (key[0].as_str(), key[1].as_str(), &key[2..]);
+            let name = name.split_once(':').and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, name)| name);
+            let (of, id) = name.split_once(':').unwrap_or((name, ""));
+            let pairs = flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+            let hashes = match (of, kind) {
+                ("due" | "pool" | "runner", "zset") => {
+                    let set = pairs.map(|(member, score)| (member, score.parse().expect("a number"))).collect();
+                    state.sets.insert(name.to_owned(), set);
+                    continue;
+                }
+                ("worker", _) => &mut state.workers,
+                ("lease", _) => &mut state.leases,
+                ("session", _) => &mut state.sessions,
                 _ => {
                     state.others.insert(name.to_owned());
                     continue;
                 }
             };
-            hashes.insert(id.to_owned(), pool.scene.run(&["HGETALL", &key]).await);
+            hashes.insert(id.to_owned(), pairs.collect());
         }
         state
     }
 
-    pub(super) fn set(&self, name: &str) -> Set {
-        self.sets.get(name).cloned().unwrap_or_default()
-    }
-
     /// Whether the runner of the worker is believed to live.
-    pub(super) fn is_heard(&self, worker: &Hash) -> bool {
+    fn is_heard(&self, worker: &Hash, now: u64) -> bool {
         let member = format!("runner:{}:{}", text(worker, "pool_key"), text(worker, "runner"));
-        self.set("due:lease").get(&member).is_some_and(|until| *until > self.now)
+        self.sets.get("due:lease").and_then(|due| due.get(&member)).is_some_and(|until| *until > now)
     }
 
-    pub(super) fn lives(&self) -> impl Iterator<Item = (&String, &Hash)> {
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (&String, &Hash)> {
         self.workers.iter().filter(|(_, worker)| text(worker, "state") != "terminated")
     }
 
@@ -111,7 +130,7 @@ impl State {
         sets
     }
 
-    pub(super) fn check(&self) -> Result<(), TestCaseError> {
+    pub(crate) fn check(&self) -> Result<(), TestCaseError> {
         let mut sets = self.sets.clone();
         sets.remove("pool:default:py:runners");
         if let Some(due) = sets.get_mut("due:lease") {
@@ -159,12 +178,12 @@ impl State {
         }
         let assignments = self.others.iter().filter(|name| name.starts_with("assignment:")).count();
         prop_assert_eq!(assignments, self.leases.len(), "an assignment outlives its lease");
-        self.check_service()
+        Ok(())
     }
 
-    /// Nobody who takes any worker waits beside one that is spare.
-    fn check_service(&self) -> Result<(), TestCaseError> {
-        let spare = self.lives().find(|(_, worker)| is_spare(worker) && self.is_heard(worker));
+    /// Nobody who takes any worker waits beside one that is spare. (Holds while time goes on.)
+    pub(crate) fn check_service(&self) -> Result<(), TestCaseError> {
+        let spare = self.lives().find(|(_, worker)| is_spare(worker) && self.is_heard(worker, self.now));
         let waits = self.leases.iter().find(|(_, lease)| {
             text(lease, "state") == "waiting"
                 && !lease.contains_key("bound_to")
@@ -174,8 +193,31 @@ impl State {
         Ok(())
     }
 
+    /// Leases that were held `before` are still held, save those of which `may_end` says so.
+    pub(crate) fn check_kept(
+        &self,
+        before: &Self,
+        may_end: impl Fn(&str, &Hash, &Hash) -> bool,
+    ) -> Result<(), TestCaseError> {
+        for (id, lease) in before.leases.iter().filter(|(_, lease)| text(lease, "state") == "held") {
+            let worker = &before.workers[text(lease, "worker")];
+            if !may_end(id, lease, worker) {
+                let now = self.leases.get(id).map(|lease| (text(lease, "state"), text(lease, "token")));
+                prop_assert_eq!(now, Some(("held", text(lease, "token"))), "{} was taken away", id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the leader may end the lease: it was not renewed, its runner is silent, or its worker is overdue.
+    pub(crate) fn is_over(&self, lease: &Hash, worker: &Hash, now: u64) -> bool {
+        number(lease, "until_at") <= Some(now)
+            || !self.is_heard(worker, now)
+            || number(worker, "due_at").is_some_and(|due_at| due_at <= now)
+    }
+
     /// Whoever was granted a worker since `before` stood before all who still wait for any.
-    pub(super) fn check_order(&self, before: &Self) -> Result<(), TestCaseError> {
+    pub(crate) fn check_order(&self, before: &Self) -> Result<(), TestCaseError> {
         let waited = |id: &String| before.leases.get(id).filter(|lease| text(lease, "state") == "waiting");
         for (id, lease) in &self.leases {
             let was_bound = before.leases.get(id).is_some_and(|lease| lease.contains_key("bound_to"));
