@@ -41,8 +41,8 @@ impl Case {
         let may_replace_good = may_replace && self.starts_failed == 0;
         let (what, why) = match kind {
             "start_failed" | "start_timeout" => ("retry", kind),
-            "crashed" | "lost" | "runner_lost" | "stop_timeout" => ("remove", kind),
-            "assign_failed" | "assign_timeout" | "reset_failed" | "reset_timeout" => ("remove", kind),
+            "crashed" | "lost" | "runner_lost" | "stop_timeout" | "assign_failed" | "assign_timeout"
+            | "reset_failed" | "reset_timeout" => ("remove", kind),
             "unhealthy" if leased => (if self.failures >= 3 && may_replace_good { "replace" } else { "wait" }, kind),
             "unhealthy" => (if self.failures >= 3 && may_replace { "replace" } else { "degrade" }, kind),
             "well" if self.flaps_max == 0 || self.flaps < self.flaps_max => ("recover", "recovered"),
@@ -79,7 +79,7 @@ async fn each_kind_of_failure_has_its_remedy_in_every_context() {
             "flaps": case.flaps, "flaps_max": case.flaps_max, "moving": if case.is_full { 2 } else { 1 },
             "moving_max": 2, "starts_failed": case.starts_failed, "backing_off": case.backing_off})
     });
-    let told = serde_json::Value::from_iter(told).to_string();
+    let told = told.collect::<serde_json::Value>().to_string();
     let script = format!("{}{PROBE}", include_str!("../../lua/pool/recovery.lua"));
     let answers: Vec<String> = pool.scene.run(&["EVAL", &script, "0", &told]).await;
     assert_eq!(answers.len(), cases.len());

@@ -1,7 +1,5 @@
 //! Pools that are kept warmer at some hours than at others.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use greenroom::pool::{PoolSettings, Schedule, WINDOWS_MAX, Window};
