@@ -209,10 +209,10 @@ impl Crew {
     }
 
     fn change(&mut self, told: &Instruction, change: impl FnOnce(&mut greenroom::pool::Observed)) {
-        if let Ok(id) = told.worker.parse() {
-            if self.it.runner.workers.iter().any(|worker| worker.id == told.worker) {
-                self.it.tell(id, change);
-            }
+        if let Ok(id) = told.worker.parse()
+            && self.it.runner.workers.iter().any(|worker| worker.id == told.worker)
+        {
+            self.it.tell(id, change);
         }
     }
 
