@@ -15,10 +15,10 @@ pub(super) struct Ids(HashMap<String, String>);
 impl Ids {
     pub(super) fn number_all(&mut self, words: &mut [Vec<u8>]) {
         for word in words {
-            if let Ok(text) = std::str::from_utf8(word) {
-                if let Some(numbered) = self.number(text) {
-                    *word = numbered.into_bytes();
-                }
+            if let Ok(text) = std::str::from_utf8(word)
+                && let Some(numbered) = self.number(text)
+            {
+                *word = numbered.into_bytes();
             }
         }
     }

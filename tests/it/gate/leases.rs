@@ -17,7 +17,7 @@ pub(super) struct Leases {
     pub(super) state: State,
     dump: String,
     workers: BTreeMap<String, Worker>,
-    leases: BTreeMap<String, Lease>,
+    granted: BTreeMap<String, Lease>,
     /// The highest term that was begun.
     term: u64,
     /// Whether Redis's clock went back: who was to be served by then may be so again.
@@ -162,7 +162,7 @@ impl Leases {
     }
 
     /// The lease is given the worker, under that token.
-    fn granted(&mut self, worker: &str, token: u64, lease: &str) -> Judged {
+    fn grant(&mut self, worker: &str, token: u64, lease: &str) -> Judged {
         let known = self.workers.entry(worker.to_owned()).or_default();
         if let Some(first) = known.grants.get(&token) {
             return must(first == lease, "one token for two leases");
@@ -182,16 +182,16 @@ impl Leases {
         let (id, worker) = (text(&fields, "id"), text(&fields, "worker"));
         let (verdict, token) = (said.word(0), number(&fields, "token").unwrap_or_default());
         if matches!(verdict, "waiting" | "offered") {
-            must(!self.leases.contains_key(id), "what was held waits again")?;
+            must(!self.granted.contains_key(id), "what was held waits again")?;
         }
         match verdict {
             "waiting" => must(number(&fields, "deadline") > Some(said.now_ms), "it waits beyond its deadline"),
             "offered" => {
-                self.granted(worker, token, id)?;
+                self.grant(worker, token, id)?;
                 self.is_free_for(worker, id, said.now_ms)
             }
             "held" => {
-                self.granted(worker, token, id)?;
+                self.grant(worker, token, id)?;
                 self.is_free_for(worker, id, said.now_ms)?;
                 let until_ms = number(&fields, "until_at").unwrap_or_default();
                 must(until_ms > said.now_ms, "it is held, and over")?;
@@ -200,16 +200,14 @@ impl Leases {
                 id.clone_into(&mut known.holder);
                 let worker = worker.to_owned();
                 let lease = Lease { worker, token, until_ms, is_over: false };
-                match self.leases.insert(id.to_owned(), lease) {
-                    Some(was) => must(!was.is_over && was.token == token, "it was over, and is held again"),
-                    None => {
-                        self.tally.leases += 1;
-                        Ok(())
-                    }
+                if let Some(was) = self.granted.insert(id.to_owned(), lease) {
+                    return must(!was.is_over && was.token == token, "it was over, and is held again");
                 }
+                self.tally.leases += 1;
+                Ok(())
             }
             _ => {
-                if let Some(lease) = self.leases.get_mut(said.arg(2)) {
+                if let Some(lease) = self.granted.get_mut(said.arg(2)) {
                     lease.is_over = true;
                 }
                 Ok(())
@@ -220,13 +218,13 @@ impl Leases {
     /// Nobody else has it, as far as was told.
     fn is_free_for(&self, worker: &str, id: &str, now_ms: u64) -> Judged {
         let holder = self.workers.get(worker).map(|known| known.holder.as_str()).filter(|holder| *holder != id);
-        let live = holder.and_then(|holder| self.leases.get(holder));
+        let live = holder.and_then(|holder| self.granted.get(holder));
         let is_live = live.is_some_and(|lease| lease.worker == worker && !lease.is_over && now_ms < lease.until_ms);
         must(!is_live, "two live leases of one worker")
     }
 
     fn renewed(&mut self, said: &Said<'_>) -> Judged {
-        let lease = self.leases.get_mut(said.arg(1));
+        let lease = self.granted.get_mut(said.arg(1));
         let is_held = lease.as_ref().is_some_and(|lease| {
             !lease.is_over && lease.token.to_string() == said.arg(2) && said.now_ms < lease.until_ms
         });
@@ -241,7 +239,7 @@ impl Leases {
     }
 
     fn released(&mut self, said: &Said<'_>) -> Judged {
-        let Some(lease) = self.leases.get_mut(said.arg(1)) else { return Ok(()) };
+        let Some(lease) = self.granted.get_mut(said.arg(1)) else { return Ok(()) };
         if said.answer.is_some() {
             let is_own = lease.token.to_string() == said.arg(2);
             must(said.number(0) == 0 || is_own, "who does not hold it gives it back")?;
@@ -273,7 +271,7 @@ impl Leases {
             let known = self.workers.entry(id.clone()).or_default();
             must(token >= known.token, "the token of a worker went back")?;
             match action.as_str() {
-                "assign" => self.granted(id, token, lease)?,
+                "assign" => self.grant(id, token, lease)?,
                 "reset" | "restart" => {
                     known.token = token;
                     known.resets.insert(token);

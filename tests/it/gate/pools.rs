@@ -7,6 +7,7 @@ use std::time::Duration;
 use greenroom::name::Name;
 use greenroom::pool::{
     Action, Affinity, Instruction, Lease, ObservedState, PoolError, PoolName, PoolSettings, Pools, Priority, Wish,
+    WorkerState,
 };
 use greenroom::store::keys::Shard;
 use rand::rngs::StdRng;
@@ -95,13 +96,14 @@ impl Replica {
 
     /// Says of workers what is to become of them.
     async fn mark_workers(self, mut rng: StdRng) {
-        for _ in 0..3 {
-            sleep(millis(&mut rng, 6000)).await;
-            let Ok(page) = self.pools.workers(&pool(), None, 10).await else { continue };
+        for _ in 0..4 {
+            sleep(millis(&mut rng, 5000)).await;
+            let Ok(mut page) = self.pools.workers(&pool(), None, 10).await else { continue };
+            // Those that wait before those that come or go.
+            page.workers.sort_by_key(|worker| worker.state != WorkerState::Ready);
             let mark = ["cordon", "uncordon", "drain", "recycle"][rng.random_range(0..4)];
-            if !page.workers.is_empty() {
-                let worker = page.workers[rng.random_range(0..page.workers.len())].id;
-                let _ = self.pools.mark(&Name::default_tenant(), worker, mark, None).await;
+            if let Some(worker) = page.workers.first() {
+                let _ = self.pools.mark(&Name::default_tenant(), worker.id, mark, None).await;
             }
         }
     }
@@ -207,10 +209,10 @@ impl Crew {
     }
 
     fn change(&mut self, told: &Instruction, change: impl FnOnce(&mut greenroom::pool::Observed)) {
-        if let Ok(id) = told.worker.parse() {
-            if self.it.runner.workers.iter().any(|worker| worker.id == told.worker) {
-                self.it.tell(id, change);
-            }
+        if let Ok(id) = told.worker.parse()
+            && self.it.runner.workers.iter().any(|worker| worker.id == told.worker)
+        {
+            self.it.tell(id, change);
         }
     }
 

@@ -53,7 +53,7 @@ const REUSED: &str = "a worker serves a second session";
 /// The protocol with so many who ask, faults, and rules.
 #[derive(Clone, Debug)]
 struct Leases {
-    leases: usize,
+    callers: usize,
     faults: u8,
     rules: Rules,
 }
@@ -63,17 +63,17 @@ impl Model for Leases {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.leases, self.faults)]
+        vec![World::new(self.callers, self.faults)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        steps::due(world, &self.rules, actions);
+        steps::due(world, self.rules, actions);
         steps::faults(world, actions);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         let mut next = world.clone();
-        steps::apply(&mut next, &self.rules, action);
+        steps::apply(&mut next, self.rules, action);
         next.normalise();
         Some(next)
     }
@@ -90,7 +90,7 @@ impl Model for Leases {
             Property::always(KEPT, |_, world: &World| !world.broken.lost_a_serving_one),
             Property::always(SETTLED, |model: &Self, world| {
                 let mut due = Vec::new();
-                steps::due(world, &model.rules, &mut due);
+                steps::due(world, model.rules, &mut due);
                 !due.is_empty() || world.is_settled()
             }),
             Property::sometimes(LAPSED, |_, world: &World| world.seen.lapsed_while_held),
@@ -127,7 +127,7 @@ impl World {
 
 fn exhaust(faults: u8) {
     let began = std::time::Instant::now();
-    let model = Leases { leases: LEASES, faults, rules: Rules::ALL };
+    let model = Leases { callers: LEASES, faults, rules: Rules::ALL };
     let checked = model.checker().threads(2).spawn_bfs().join();
     let (states, depth) = (checked.unique_state_count(), checked.max_depth());
     eprintln!("{faults} faults: {states} states, {depth} deep, {:?}", began.elapsed());
@@ -136,7 +136,7 @@ fn exhaust(faults: u8) {
 
 /// Without the rule the property must fail: else the model, or the rule, is good for nothing.
 fn must_break(faults: u8, rules: Rules, property: &'static str) {
-    let model = Leases { leases: 2, faults, rules };
+    let model = Leases { callers: 2, faults, rules };
     let found = HasDiscoveries::AnyOf([property].into());
     let checked = model.checker().threads(2).finish_when(found).spawn_bfs().join();
     let path = checked.assert_any_discovery(property);

@@ -65,7 +65,7 @@ pub(super) enum Action {
 }
 
 /// What happens by itself, sooner or later.
-pub(super) fn due(world: &World, rules: &Rules, actions: &mut Vec<Action>) {
+pub(super) fn due(world: &World, rules: Rules, actions: &mut Vec<Action>) {
     for (k, caller) in world.callers.iter().enumerate() {
         let lease = world.store.leases[k];
         match caller {
@@ -134,7 +134,7 @@ pub(super) fn faults(world: &World, actions: &mut Vec<Action>) {
     }
 }
 
-pub(super) fn apply(world: &mut World, rules: &Rules, action: Action) {
+pub(super) fn apply(world: &mut World, rules: Rules, action: Action) {
     match action {
         Action::Ask(k) => {
             world.callers[k] = Caller::Asking;
@@ -145,10 +145,9 @@ pub(super) fn apply(world: &mut World, rules: &Rules, action: Action) {
         Action::Release(k) => {
             if let (Caller::Holds(token), Some(Lease::Held { token: known, .. })) =
                 (world.callers[k], world.store.leases[k])
+                && token == known
             {
-                if token == known {
-                    world.end(k, rules);
-                }
+                world.end(k, rules);
             }
             world.callers[k] = Caller::Done;
         }
@@ -188,7 +187,7 @@ pub(super) fn is_waiting(world: &World, k: usize) -> bool {
     world.store.leases[k] == Some(Lease::Waiting)
 }
 
-fn go_wrong(world: &mut World, rules: &Rules, action: Action) {
+fn go_wrong(world: &mut World, rules: Rules, action: Action) {
     match action {
         Action::Fail(w) => world.carry_out(w, rules, false),
         Action::ConfirmUnheard(k) => {
@@ -278,7 +277,7 @@ impl World {
     }
 
     /// The runner does what it was told last, or fails.
-    fn carry_out(&mut self, w: usize, rules: &Rules, well: bool) {
+    fn carry_out(&mut self, w: usize, rules: Rules, well: bool) {
         let Some(mut process) = self.runner.processes[w] else {
             self.runner.processes[w] = Some(Process { serves: Serves::Nobody, ended: None });
             return;

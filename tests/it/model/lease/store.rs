@@ -46,10 +46,9 @@ impl World {
     }
 
     /// The lease is over, by whatever: its worker is reset (`end_lease`, `free`).
-    pub(super) fn end(&mut self, k: usize, rules: &Rules) {
-        let worker = match self.store.leases[k].take() {
-            Some(Lease::Offered { worker, .. } | Lease::Held { worker, .. }) => worker,
-            _ => return,
+    pub(super) fn end(&mut self, k: usize, rules: Rules) {
+        let Some(Lease::Offered { worker, .. } | Lease::Held { worker, .. }) = self.store.leases[k].take() else {
+            return;
         };
         let Some(of) = self.store.workers[worker].as_mut().filter(|of| of.lease == Some(k)) else { return };
         of.lease = None;
@@ -94,7 +93,7 @@ impl World {
     }
 
     /// `runner/sync.lua`
-    pub(super) fn sync(&mut self, call: &Call, rules: &Rules) {
+    pub(super) fn sync(&mut self, call: &Call, rules: Rules) {
         let is_old = (call.boot, call.number) < self.store.heard;
         if rules.sequence && is_old && (rules.boots || call.boot == self.store.heard.0) {
             return;
@@ -146,7 +145,7 @@ impl World {
         self.seen.adopted |= self.callers[k] == Caller::Holds(token);
     }
 
-    fn follow(&mut self, w: usize, worker: Worker, process: Process, rules: &Rules) {
+    fn follow(&mut self, w: usize, worker: Worker, process: Process, rules: Rules) {
         let is_ahead = rules.catch_up && process.ended.is_some_and(|(token, _)| token > worker.token);
         let named = process.ended.filter(|(token, _)| *token == worker.token || !rules.number_check);
         match (worker.state, process.serves, named) {
