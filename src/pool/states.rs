@@ -58,9 +58,7 @@ impl WorkerState {
             (Initializing, Terminated) => &["start_failed", "crashed", "lost", "runner_lost"],
             (Ready, Busy) => &["allocated", "adopted"],
             (Ready, Degraded) => &["unhealthy"],
-            (Ready, Terminating) => {
-                &["unhealthy", "memory_high", "scaled_in", "drained", "recycled", "rolled_over", "evicted"]
-            }
+            (Ready, Terminating) => &["unhealthy", "memory_high", "scaled_in", "drained", "recycled", "rolled_over"],
             (Degraded, Terminating) => &["unhealthy", "flapping", "scaled_in", "drained", "recycled", "rolled_over"],
             (Ready | Busy | Resetting | Degraded, Terminated) => &["crashed", "lost", "runner_lost"],
             (Busy, Resetting) => &["released", "lapsed", "abandoned", "idle", "evicted"],

@@ -42,8 +42,8 @@ pub struct PoolProviderOptions {
 /// Pools of warm workers. Cheap to clone.
 #[derive(Clone)]
 pub struct PoolProvider {
-    pools: Pools,
-    rooms: Box<Provider>,
+    pools: Arc<Pools>,
+    rooms: Arc<Provider>,
     options: PoolProviderOptions,
     more: Arc<More>,
 }
@@ -57,7 +57,7 @@ impl fmt::Debug for PoolProvider {
 impl PoolProvider {
     /// The pools, for rooms of that provider.
     pub fn new(pools: Pools, rooms: Provider, options: PoolProviderOptions) -> Self {
-        Self { pools, rooms: Box::new(rooms), options, more: Arc::new(|_, _| Vec::new()) }
+        Self { pools: Arc::new(pools), rooms: Arc::new(rooms), options, more: Arc::new(|_, _| Vec::new()) }
     }
 
     /// The same, where workers are told more: `more` is given the room's name and the dispatch's id.

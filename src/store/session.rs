@@ -14,7 +14,7 @@ impl Store {
     pub async fn page_of_sessions(&self, pool: &PoolName, first: u64, limit: u32) -> Result<Vec<Session>, StoreError> {
         let shard = self.shard_of(pool);
         let (keys, own) = ([format!("{}:leases", shard.pool(pool))], [first.to_string(), limit.to_string()]);
-        let (now_ms, parts) = self.told(self.call_pool(&script::SESSION_PAGE, shard, &keys, &own, None, &[]).await?)?;
+        let (now_ms, parts) = Self::told(self.call_pool(&script::SESSION_PAGE, shard, &keys, &own, None, &[]).await?)?;
         let found = parts.chunks_exact(2).map(|parts| session(now_ms, &parts[0], &parts[1]));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
@@ -23,7 +23,7 @@ impl Store {
     pub async fn session(&self, pool: &PoolName, of: &SessionRef) -> Result<Option<Session>, StoreError> {
         let shard = self.shard_of(pool);
         let told = self.call_pool(&script::SESSION_GET, shard, &[shard.session(pool, of)], &[], None, &[]).await?;
-        let (now_ms, parts) = self.told(told)?;
+        let (now_ms, parts) = Self::told(told)?;
         match parts.as_slice() {
             [lease, worker] => session(now_ms, lease, worker),
             _ => Err(StoreError::nonsense("a session")),
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// The time, and the hashes that follow it.
-    fn told(&self, mut told: Vec<Value>) -> Result<(u64, Vec<Fields>), StoreError> {
+    fn told(mut told: Vec<Value>) -> Result<(u64, Vec<Fields>), StoreError> {
         let rest = told.split_off(told.len().min(1));
         match told.as_slice() {
             [Value::Int(now)] => Ok((u64::try_from(*now).unwrap_or_default(), all_fields(rest)?)),

@@ -171,7 +171,7 @@ async fn breaker_lists_shows_holds_and_resets_breakers() {
     let own = stage.settings_without("GREENROOM_API_KEY");
     eventually("the replica has made its own", async || {
         let listed = run(&["breaker", "list"], &own).await;
-        (listed.out.lines().count() == 3).then_some(())
+        (listed.out.lines().count() == 6).then_some(())
     })
     .await;
     let held = ["breaker", "force", "livekit.look", "open", "--duration-seconds", "60", "--reason", "maintenance"];

@@ -222,11 +222,10 @@ async fn a_key_finds_its_worker_as_it_left_it_and_who_comes_after_it_finds_nothi
     }
     // Redis forgets; the runner does not.
     yard.redis.run::<String>(&["FLUSHALL"]).await;
-    let again = eventually("the key is known again", async || {
-        let (status, again) = caller.lease(json!({"key": "anna"})).await?;
-        (status == 200).then_some(again)
-    })
-    .await;
+    let path = format!("/v1/leases/{}", first["id"].as_str().expect("an id"));
+    eventually("the lease is known again", async || yard.get(&path).await?.get("token").cloned()).await;
+    let (status, again) = caller.lease(json!({"key": "anna"})).await.expect("an answer");
+    assert_eq!((status, &again["reused"]), (200, &json!(true)), "{again}");
     assert_eq!((&again["id"], &again["token"]), (&first["id"], &first["token"]));
     assert!(yard.put(&format!("/v1/pools/{POOL}"), json!({"spare": 1, "max": 1})).await < 300);
     // Another key takes its place, on the same worker, which knows nothing any more.

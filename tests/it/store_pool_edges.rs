@@ -286,8 +286,8 @@ async fn a_plan_that_comes_twice_starts_no_worker_twice() {
     let (key, now, ids) = (pool.shard().pool(&pool.pool), pool.scene.now().to_string(), ids.join(" "));
     for (name, there) in [("one", 2), ("two", 4)] {
         pool.sync(&mut TestRunner::new(name, 2)).await;
-        let words = ["EVAL", plan, "1", &key, &now, "default:py", &ids, "0", "0"];
-        let _: (u64, u64, u64, String, u64, u64) = pool.scene.run(&words).await;
+        let words = ["EVAL", plan, "1", &key, &now, "default:py", &ids, "0", "0", "[]", "0", "0"];
+        let _: (u64, u64, u64, String, u64, u64, String) = pool.scene.run(&words).await;
         assert_eq!(pool.count(WorkerState::Initializing).await, there);
     }
     pool.scene.check_keys().await;

@@ -1,7 +1,5 @@
 //! What the stream of a shard tells of pools: each step of a worker, each change of a lease, and what somebody waits to hear.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -40,8 +38,8 @@ async fn a_session_is_told_as_created_and_closed_and_nothing_confidential_with_i
     let held = pool.held(asked.id).await;
     pool.release(&held).await.expect("a release");
     pool.ask(&wish_of_key("anna")).await;
-    pool.pass(&mut runner, Duration::from_secs(60)).await;
-    pool.pass(&mut runner, Duration::from_secs(600)).await;
+    pool.pass(&mut runner, Duration::from_mins(1)).await;
+    pool.pass(&mut runner, Duration::from_mins(10)).await;
     pool.settle(&mut runner).await;
     let told = events(&pool).await;
     assert_eq!(

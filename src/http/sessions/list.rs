@@ -29,7 +29,7 @@ pub(in crate::http) struct Filter {
 
 /// A page of sessions, the oldest first. One that comes or goes meanwhile may be missed, or told twice.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SessionPage)]
+#[schema(as = PoolSessionPage)]
 pub(in crate::http) struct Answer {
     sessions: Vec<SessionView>,
     /// Where the next page begins; null at the end.

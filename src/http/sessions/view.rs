@@ -9,7 +9,7 @@ use crate::pool::{Session, SessionRef};
 
 /// A session of a pool.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Session)]
+#[schema(as = PoolSession)]
 pub(in crate::http) struct SessionView {
     /// Its name; null where it has none.
     #[schema(required, value_type = Option<SessionName>)]

@@ -140,6 +140,7 @@ impl Crew {
             let pools = self.any_replica();
             let wait = Duration::from_millis(if self.book.is_calm() { 2000 } else { self.rng.random_range(0..3000) });
             let of = pool();
+            self.it.runner.report += 1;
             let asked = timeout(Duration::from_secs(5), pools.sync(&of, &self.it.runner, known.as_deref(), wait));
             if let Ok(Ok(synced)) = asked.await {
                 self.it.runner.workers.retain(|worker| worker.state != ObservedState::Gone);

@@ -8,21 +8,23 @@ use super::harness::{KEY, Running, Setup, assert_problem, start};
 #[derive(Default)]
 struct Played {
     workers: Vec<Value>,
+    report: u64,
 }
 
 impl Played {
     /// Until nothing is left to do.
     async fn obey(&mut self, running: &Running) {
         loop {
-            let report =
-                json!({"pool": "py", "host": "h", "driver": "process", "capacity": 9, "workers": self.workers});
-            let told = running.call("POST", "/v1/runners/node-1/sync").json(&report).send().await.unwrap();
-            let told: Value = told.json().await.unwrap();
+            self.report += 1;
+            let report = json!({"pool": "py", "boot": "first", "report": self.report, "host": "h", "driver": "process",
+                "capacity": 9, "workers": self.workers});
+            let told = running.call("POST", "/v1/runners/node-1/sync").json(&report).send().await.expect("an answer");
+            let told: Value = told.json().await.expect("an answer");
             self.workers.retain(|worker| worker["state"] != "gone");
             let mut did = false;
-            for it in told["workers"].as_array().unwrap() {
+            for it in told["workers"].as_array().expect("an answer") {
                 let is_here = self.workers.iter().any(|worker| worker["id"] == it["id"]);
-                let state = match it["action"].as_str().unwrap() {
+                let state = match it["action"].as_str().expect("an answer") {
                     "assign" => "busy",
                     "reset" => "ready",
                     "stop" if is_here => "gone",
@@ -50,21 +52,21 @@ impl Played {
 }
 
 async fn get(running: &Running, path: &str) -> Value {
-    running.call("GET", path).send().await.unwrap().json().await.unwrap()
+    running.call("GET", path).send().await.expect("an answer").json().await.expect("an answer")
 }
 
 async fn lease(running: &Running, body: Value) -> (u16, Value) {
-    let answer = running.call("POST", "/v1/pools/py/leases").json(&body).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let answer = running.call("POST", "/v1/pools/py/leases").json(&body).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("an answer"))
 }
 
 /// A pool of that many ready workers.
 async fn pool_of(running: &Running, spare: u32) -> Played {
     let settings = json!({"spare": spare, "max": spare, "confirm": false, "foresee": false});
-    assert_eq!(running.call("PUT", "/v1/pools/py").json(&settings).send().await.unwrap().status(), 201);
+    assert_eq!(running.call("PUT", "/v1/pools/py").json(&settings).send().await.expect("an answer").status(), 201);
     let mut played = Played::default();
     played.obey(running).await;
-    running.call("PUT", "/v1/pools/py").json(&settings).send().await.unwrap();
+    running.call("PUT", "/v1/pools/py").json(&settings).send().await.expect("an answer");
     played.obey(running).await;
     assert_eq!(get(running, "/v1/pools/py").await["status"]["spare"], spare);
     played
@@ -83,13 +85,13 @@ async fn sessions_are_listed_looked_at_and_ended_by_name_and_by_key() {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = get(&running, &format!("/v1/pools/py/sessions?limit=2{cursor}")).await;
-        seen.extend(page["sessions"].as_array().unwrap().clone());
+        seen.extend(page["sessions"].as_array().expect("an answer").clone());
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
     let leases: Vec<_> = seen.iter().map(|session| session["lease"].clone()).collect();
     assert_eq!(leases, [&named, &keyed, &unnamed].map(|lease| lease["id"].clone()));
-    let refused = running.call("GET", "/v1/pools/py/sessions?cursor=x").send().await.unwrap();
+    let refused = running.call("GET", "/v1/pools/py/sessions?cursor=x").send().await.expect("an answer");
     assert_problem(refused, 400, "bad_cursor").await;
 
     let (by_name, by_key) = ("/v1/pools/py/sessions/ann%20b", "/v1/pools/py/sessions/ann%20b?kind=key");
@@ -106,23 +108,23 @@ async fn sessions_are_listed_looked_at_and_ended_by_name_and_by_key() {
         ("/v1/pools/none/sessions/ann", 404, "session_not_found"),
         ("/v1/pools/py/sessions/ann?kind=worker", 422, "invalid_request"),
     ] {
-        assert_problem(running.call("GET", path).send().await.unwrap(), status, code).await;
+        assert_problem(running.call("GET", path).send().await.expect("an answer"), status, code).await;
     }
 
     for _ in 0..2 {
-        assert_eq!(running.call("DELETE", by_name).send().await.unwrap().status(), 204);
+        assert_eq!(running.call("DELETE", by_name).send().await.expect("an answer").status(), 204);
     }
-    assert_problem(running.call("GET", by_name).send().await.unwrap(), 404, "session_not_found").await;
+    assert_problem(running.call("GET", by_name).send().await.expect("an answer"), 404, "session_not_found").await;
     assert_eq!(get(&running, by_key).await["lease"], keyed["id"], "the key is another session");
-    let renewal = running.call("POST", &format!("/v1/leases/{}/renew", named["id"].as_str().unwrap()));
-    let renewal = renewal.json(&json!({"token": named["token"]})).send().await.unwrap();
+    let renewal = running.call("POST", &format!("/v1/leases/{}/renew", named["id"].as_str().expect("an answer")));
+    let renewal = renewal.json(&json!({"token": named["token"]})).send().await.expect("an answer");
     assert_problem(renewal, 409, "lease_lost").await;
-    let worker = get(&running, &format!("/v1/workers/{}", named["worker"].as_str().unwrap())).await;
+    let worker = get(&running, &format!("/v1/workers/{}", named["worker"].as_str().expect("an answer"))).await;
     assert_eq!((&worker["state"], &worker["reason"]), (&json!("resetting"), &json!("released")));
     // Who waits in line is ended, too.
-    assert_eq!(running.call("DELETE", by_key).send().await.unwrap().status(), 204);
-    assert_eq!(running.call("DELETE", "/v1/pools/none/sessions/ann").send().await.unwrap().status(), 204);
-    assert_eq!(get(&running, "/v1/pools/py/sessions").await["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(running.call("DELETE", by_key).send().await.expect("an answer").status(), 204);
+    assert_eq!(running.call("DELETE", "/v1/pools/none/sessions/ann").send().await.expect("an answer").status(), 204);
+    assert_eq!(get(&running, "/v1/pools/py/sessions").await["sessions"].as_array().expect("an answer").len(), 1);
 }
 
 #[tokio::test]
@@ -133,15 +135,15 @@ async fn a_pool_tells_how_it_does_and_all_pools_at_the_address_of_before() {
         let (status, it) = lease(&running, json!({"session": "ann"})).await;
         assert_eq!(status, 201, "{round}: {it}");
         played.obey(&running).await;
-        let path = format!("/v1/leases/{}/release", it["id"].as_str().unwrap());
+        let path = format!("/v1/leases/{}/release", it["id"].as_str().expect("an answer"));
         let release = running.call("POST", &path).json(&json!({"token": it["token"]}));
-        assert_eq!(release.send().await.unwrap().status(), 204);
+        assert_eq!(release.send().await.expect("an answer").status(), 204);
         played.obey(&running).await;
     }
     let (_, keyed) = lease(&running, json!({"key": "bert"})).await;
     played.obey(&running).await;
-    let path = format!("/v1/leases/{}/release", keyed["id"].as_str().unwrap());
-    running.call("POST", &path).json(&json!({"token": keyed["token"]})).send().await.unwrap();
+    let path = format!("/v1/leases/{}/release", keyed["id"].as_str().expect("an answer"));
+    running.call("POST", &path).json(&json!({"token": keyed["token"]})).send().await.expect("an answer");
 
     let stats = get(&running, "/v1/pools/py/stats").await;
     let told = |field: &str| stats[field].clone();
@@ -163,18 +165,21 @@ async fn a_pool_tells_how_it_does_and_all_pools_at_the_address_of_before() {
     for it in [&mut one, &mut same] {
         it["sessions"][0]["idle_seconds"].take();
     }
-    assert_eq!((one, all["pools"].as_array().unwrap().len()), (same, 1));
-    assert_problem(running.call("GET", "/v1/pools/none/stats").send().await.unwrap(), 404, "pool_not_found").await;
-    let refused = running.bare("GET", "/api/v1/containers/pool/stats").bearer_auth("nonsense").send().await.unwrap();
+    assert_eq!((one, all["pools"].as_array().expect("an answer").len()), (same, 1));
+    assert_problem(running.call("GET", "/v1/pools/none/stats").send().await.expect("an answer"), 404, "pool_not_found")
+        .await;
+    let refused =
+        running.bare("GET", "/api/v1/containers/pool/stats").bearer_auth("nonsense").send().await.expect("an answer");
     assert_eq!(refused.status(), 401);
-    assert_eq!(refused.json::<Value>().await.unwrap()["success"], json!(false));
+    assert_eq!(refused.json::<Value>().await.expect("an answer")["success"], json!(false));
 
     // Another tenant has pools of its own.
     let key = json!({"name": "k", "scopes": ["pool"], "tenant": "acme"});
-    let made = running.bare("POST", "/v1/keys").bearer_auth(KEY).json(&key).send().await.unwrap();
-    let acme = made.json::<Value>().await.unwrap()["secret"].as_str().unwrap().to_owned();
-    let theirs = async |method: &str, path: &str| running.bare(method, path).bearer_auth(&acme).send().await.unwrap();
-    let all: Value = theirs("GET", "/api/v1/containers/pool/stats").await.json().await.unwrap();
+    let made = running.bare("POST", "/v1/keys").bearer_auth(KEY).json(&key).send().await.expect("an answer");
+    let acme = made.json::<Value>().await.expect("an answer")["secret"].as_str().expect("an answer").to_owned();
+    let theirs =
+        async |method: &str, path: &str| running.bare(method, path).bearer_auth(&acme).send().await.expect("an answer");
+    let all: Value = theirs("GET", "/api/v1/containers/pool/stats").await.json().await.expect("an answer");
     assert_eq!(all["pools"], json!([]));
     assert_eq!(theirs("GET", "/v1/pools/py/sessions/bert?kind=key").await.status(), 404);
     assert_eq!(theirs("DELETE", "/v1/pools/py/sessions/bert?kind=key").await.status(), 204);
@@ -187,21 +192,21 @@ async fn a_pool_that_nobody_uses_is_removed_with_all_its_keys() {
     let mut played = pool_of(&running, 2).await;
     let (_, it) = lease(&running, json!({"session": "ann"})).await;
     played.obey(&running).await;
-    let delete = async || running.call("DELETE", "/v1/pools/py").send().await.unwrap();
+    let delete = async || running.call("DELETE", "/v1/pools/py").send().await.expect("an answer");
     assert_problem(delete().await, 409, "pool_in_use").await;
     let drained = json!({"draining": true, "foresee": false});
-    running.call("PUT", "/v1/pools/py").json(&drained).send().await.unwrap();
+    running.call("PUT", "/v1/pools/py").json(&drained).send().await.expect("an answer");
     played.obey(&running).await;
     assert_problem(delete().await, 409, "pool_in_use").await;
     assert_eq!(get(&running, "/v1/pools/py/sessions/ann").await["lease"], it["id"], "what is refused changes nothing");
-    running.call("DELETE", "/v1/pools/py/sessions/ann").send().await.unwrap();
+    running.call("DELETE", "/v1/pools/py/sessions/ann").send().await.expect("an answer");
     for _ in 0..2 {
         played.obey(&running).await;
-        running.call("PUT", "/v1/pools/py").json(&drained).send().await.unwrap();
+        running.call("PUT", "/v1/pools/py").json(&drained).send().await.expect("an answer");
     }
     assert_eq!(delete().await.status(), 204);
     assert_problem(delete().await, 404, "pool_not_found").await;
-    assert_problem(running.call("GET", "/v1/pools/py").send().await.unwrap(), 404, "pool_not_found").await;
+    assert_problem(running.call("GET", "/v1/pools/py").send().await.expect("an answer"), 404, "pool_not_found").await;
     assert_eq!(get(&running, "/v1/pools").await["pools"], json!([]));
     for key in running.redis.run::<Vec<String>>(&["KEYS", "*"]).await {
         // What is remembered of the session and of workers that are gone ends by itself.

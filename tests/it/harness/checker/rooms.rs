@@ -74,6 +74,7 @@ fn two_at_work(record: &Record, timeline: &Timeline) -> Vec<Violation> {
     let mut found = Vec::new();
     for overlap in timeline.overlaps() {
         let allowed = history.was_there(overlap.from.saturating_sub(CALM), overlap.to, Trouble::allows_overlap);
+        let allowed = allowed || timeline.somebody_came_late(&overlap);
         // While a trouble is there, ending it may fail: the time after the last one counts.
         let windows = history.windows.all();
         let in_between = windows.iter().filter(|window| window.from < overlap.to && window.to > overlap.from);

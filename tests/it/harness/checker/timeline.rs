@@ -107,6 +107,18 @@ impl Timeline {
         overlaps
     }
 
+    /// Whether one of those that worked meanwhile came after its dispatch was deleted: LiveKit lets a job join that it
+    /// did not list yet, so nobody can wait for it.
+    pub(super) fn somebody_came_late(&self, overlap: &Life) -> bool {
+        let meanwhile =
+            |one: &&Worked| one.life.room == overlap.room && one.life.from <= overlap.to && one.life.to >= overlap.from;
+        let was_deleted = |one: &Worked| {
+            let its_own = |made: &&MadeDispatch| made.provider_id == one.provider_id;
+            self.dispatches.iter().filter(its_own).any(|made| made.deleted && made.life.to <= one.life.from)
+        };
+        self.agents.iter().filter(meanwhile).any(was_deleted)
+    }
+
     /// Whether somebody was in the room all that time.
     pub(super) fn somebody_was_there(&self, room: &str, from: Duration, to: Duration) -> bool {
         self.people.iter().any(|life| life.room == room && life.from <= from && life.to >= to)
