@@ -53,7 +53,16 @@ struct Answer {
     reused: bool,
 }
 
-refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+refusals!(
+    AgentDraining,
+    NoReadyWorker,
+    ObserveOnly,
+    PoolNotFound,
+    TooManyDispatches,
+    ProviderRejected,
+    ProviderUnavailable,
+    StoreUnavailable
+);
 
 /// Ask for a room's agent
 ///

@@ -80,7 +80,16 @@ struct Answer {
     message: Option<&'static str>,
 }
 
-refusals!(AgentDraining, ObserveOnly, TooManyDispatches, ProviderRejected, ProviderUnavailable, StoreUnavailable);
+refusals!(
+    AgentDraining,
+    NoReadyWorker,
+    ObserveOnly,
+    PoolNotFound,
+    TooManyDispatches,
+    ProviderRejected,
+    ProviderUnavailable,
+    StoreUnavailable
+);
 
 /// Ask for a room's agent, as pages do
 ///

@@ -60,7 +60,9 @@ struct Answer<'a> {
 
 refusals!(
     AgentDraining,
+    NoReadyWorker,
     ObserveOnly,
+    PoolNotFound,
     TooManyDispatches,
     LivekitNotConfigured,
     ProviderRejected,
