@@ -100,6 +100,15 @@ pub(in crate::http) fn answer(acquired: Acquired) -> (StatusCode, Dispatch) {
     }
 }
 
+/// The same for a kept contract, which tells in its body whether the dispatch was there before: the last of the three.
+pub(in crate::http) fn kept_answer(acquired: &Acquired) -> (StatusCode, &Dispatch, bool) {
+    match acquired {
+        Acquired::Created(dispatch) => (StatusCode::OK, dispatch, false),
+        Acquired::Reused(dispatch) => (StatusCode::OK, dispatch, true),
+        Acquired::Pending(dispatch) => (StatusCode::ACCEPTED, dispatch, false),
+    }
+}
+
 #[cfg(test)]
 pub(in crate::http) mod tests {
     use super::*;

@@ -17,6 +17,7 @@ use crate::access::Caller;
 use crate::dispatch::{Acquire, Acquired};
 use crate::http::auth::By;
 use crate::http::budget::Until;
+use crate::http::dispatches::view::kept_answer;
 use crate::http::fields::{AgentName, PageRoomName, RoomName, whole};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
@@ -198,11 +199,8 @@ fn offset() -> Schema {
 }
 
 fn respond(acquired: &Acquired) -> Response {
-    let (status, dispatch, reused, message) = match acquired {
-        Acquired::Created(dispatch) => (StatusCode::OK, dispatch, false, None),
-        Acquired::Reused(dispatch) => (StatusCode::OK, dispatch, true, None),
-        Acquired::Pending(dispatch) => (StatusCode::ACCEPTED, dispatch, false, Some("The agent is still on its way.")),
-    };
+    let (status, dispatch, reused) = kept_answer(acquired);
+    let message = (status == StatusCode::ACCEPTED).then_some("The agent is still on its way.");
     let answer = Answer { success: true, dispatch_id: dispatch.id.to_string(), reused, message };
     let response = (status, Json(answer)).into_response();
     if reused { response } else { noted(response) }

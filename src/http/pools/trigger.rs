@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Caller;
-use crate::dispatch::{Acquire, Acquired, Place};
+use crate::dispatch::{Acquire, Place};
 use crate::http::auth::By;
 use crate::http::budget::Until;
+use crate::http::dispatches::view::kept_answer;
 use crate::http::fields::{AgentName, Metadata, RoomName, TenantName};
 use crate::http::idempotency::{KeyedJson, RequestKey};
 use crate::http::openapi::refusals::refusals;
@@ -93,11 +93,8 @@ pub(in crate::http) async fn trigger(
     let Place { tenant, agent, .. } = &acquire.place;
     app.pools.get(&PoolName { tenant: tenant.clone(), pool: agent.clone() }).await?;
     let acquire = acquire.once(|place| key.once(&caller, "trigger", place));
-    let (status, dispatch, reused) = match app.dispatches.acquire(acquire.until(deadline)).await? {
-        Acquired::Created(dispatch) => (StatusCode::OK, dispatch, false),
-        Acquired::Reused(dispatch) => (StatusCode::OK, dispatch, true),
-        Acquired::Pending(dispatch) => (StatusCode::ACCEPTED, dispatch, false),
-    };
+    let acquired = app.dispatches.acquire(acquire.until(deadline)).await?;
+    let (status, dispatch, reused) = kept_answer(&acquired);
     let lease = match dispatch.provider_id.as_deref().and_then(|id| id.parse().ok()) {
         None => None,
         Some(id) => match app.pools.lease_of(&dispatch.place.tenant, id).await {
