@@ -53,6 +53,28 @@ async fn main() {
         std::thread::available_parallelism().map_or(0, usize::from)
     );
 
+    if is_asked("reuse") {
+        reuse_of_live_dispatches(lasting).await;
+    }
+    if is_asked("create") {
+        dispatches::create_and_end(DISPATCHES, ENDING).await;
+    }
+    if is_asked("pools") {
+        pools::lease_and_release(&POOLS, lasting).await;
+    }
+    if is_asked("scale") {
+        let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);
+        let numbers: Vec<usize> = LIVE_NUMBERS.into_iter().filter(|&number| number < most).chain([most]).collect();
+        scale::grow(&numbers, lasting).await;
+    }
+}
+
+/// Whether that part is to be measured: all are, unless one is named.
+fn is_asked(part: &str) -> bool {
+    std::env::var("GREENROOM_BENCH_PART").map_or(true, |named| named == part)
+}
+
+async fn reuse_of_live_dispatches(lasting: Duration) {
     let mut table = Table::default();
     for connections in [1, 64, 512] {
         let limit = bare_handler(connections, lasting).await;
@@ -74,11 +96,6 @@ async fn main() {
     table.push(bare.named("limit: a call of nothing, within a process"));
     table.push(guarded.named("the same through a breaker that is closed"));
     table.print();
-    dispatches::create_and_end(DISPATCHES, ENDING).await;
-    pools::lease_and_release(&POOLS, lasting).await;
-    let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);
-    let numbers: Vec<usize> = LIVE_NUMBERS.into_iter().filter(|&number| number < most).chain([most]).collect();
-    scale::grow(&numbers, lasting).await;
 }
 
 fn number(name: &str, usual: usize) -> usize {

@@ -8,13 +8,15 @@ use greenroom::clock::Clock;
 use greenroom::id::{LeaseId, WorkerId};
 use greenroom::name::Name;
 use greenroom::pool::{
-    Action, Affinity, Assignment, Instruction, Observed, ObservedState, PoolName, PoolSettings, Priority, Runner, Wish,
+    Action, Affinity, Assignment, Instruction, Observed, ObservedState, PoolName, PoolSettings, Pools, Priority,
+    Runner, Wish,
 };
 use greenroom::store::keys::shard_of_pool;
-use greenroom::store::{LeaseAsked, Store};
+use greenroom::store::{Hints, LeaseAsked, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::children::{self, Child, Redis};
 use super::load::{self, Connection, Told, micros};
@@ -24,8 +26,8 @@ use super::table::{Row, Table};
 const OF_RUNNER_MAX: usize = 50;
 /// How long a runner is believed: it is never taken for silent here.
 const BELIEVED: Duration = Duration::from_hours(1);
-/// How long a runner that has nothing to do waits before it tells again.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long a runner waits for something to do before it looks whether the bench is over.
+const WAIT: Duration = Duration::from_millis(500);
 const POOL: &str = "bench";
 
 fn pool() -> PoolName {
@@ -60,11 +62,12 @@ fn ready(id: WorkerId) -> Observed {
     }
 }
 
-/// Does at once what it is told. Returns whether there was anything to do.
-fn obey(runner: &mut Runner, told: &[Instruction]) -> bool {
-    let mut did = false;
+/// Does at once what it is told, and has that to tell.
+fn obey(runner: &mut Runner, told: &[Instruction]) {
+    runner.since = Some(runner.report);
+    runner.workers.clear();
     for instruction in told {
-        let Some(worker) = runner.workers.iter_mut().find(|worker| worker.id == instruction.worker) else { continue };
+        let mut worker = ready(instruction.worker.parse().expect("an id"));
         worker.state = match instruction.action {
             Action::Assign => ObservedState::Busy,
             Action::Reset | Action::Restart => ObservedState::Ready,
@@ -74,21 +77,25 @@ fn obey(runner: &mut Runner, told: &[Instruction]) -> bool {
         let is_busy = worker.state == ObservedState::Busy;
         worker.lease = instruction.lease.clone().filter(|_| is_busy);
         worker.session = worker.lease.clone();
-        did = true;
+        runner.workers.push(worker);
     }
-    did
 }
 
 /// Runners that register so many workers, and reset them until told to stop.
 struct Runners {
     tasks: JoinSet<()>,
     stop: Arc<AtomicBool>,
+    following: DropGuard,
 }
 
 impl Runners {
     async fn start(store: &Store, workers: usize) -> Self {
         let (pool, stop, mut tasks) = (pool(), Arc::new(AtomicBool::new(false)), JoinSet::new());
         store.define_pool(&pool, &settings(workers), false, 10, None).await.expect("a pool");
+        let hints = Hints::default();
+        let pools = Pools::new(store.clone(), hints.clone(), settings(workers), BELIEVED);
+        let following = CancellationToken::new();
+        tokio::spawn(hints.follow(store.clone(), following.clone()));
         let shard = shard_of_pool(&pool, store.shards());
         for first in (0..workers).step_by(OF_RUNNER_MAX) {
             let own = OF_RUNNER_MAX.min(workers - first);
@@ -101,20 +108,21 @@ impl Runners {
                 draining: false,
                 boot: strict("boot"),
                 report: 1,
+                since: None,
                 workers: (0..own).map(|_| ready(WorkerId::new(shard.0))).collect(),
             };
-            store.sync_runner(&pool, &runner, BELIEVED).await.expect("it is heard");
-            let (store, pool, stop) = (store.clone(), pool.clone(), Arc::clone(&stop));
+            let mut told = pools.sync(&pool, &runner, None, Duration::ZERO).await.expect("it is heard");
+            let (pools, pool, stop) = (pools.clone(), pool.clone(), Arc::clone(&stop));
             tasks.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let told = store.sync_runner(&pool, &runner, BELIEVED).await.expect("it is heard");
-                    if !obey(&mut runner, &told.instructions) {
-                        tokio::time::sleep(PAUSE).await;
-                    }
+                    obey(&mut runner, &told.instructions);
+                    runner.report += 1;
+                    let wait = if runner.workers.is_empty() { WAIT } else { Duration::ZERO };
+                    told = pools.sync(&pool, &runner, Some(&told.revision), wait).await.expect("it is heard");
                 }
             });
         }
-        Self { tasks, stop }
+        Self { tasks, stop, following: following.drop_guard() }
     }
 
     async fn stop(mut self) {
@@ -122,6 +130,7 @@ impl Runners {
         while let Some(done) = self.tasks.join_next().await {
             done.expect("no panic");
         }
+        drop(self.following);
     }
 }
 

@@ -70,7 +70,7 @@ for id in ARGV[3]:gmatch('%S+') do
     local w = new_worker(p, id, room.runner, now, math.floor(rule(p, 'age_ms') * (1000 - ARGV[4]) / 1000))
     move_worker(w, 'initializing', 'planned', now)
     w.due_at = now + rule(p, 'start_ms')
-    hints[runner_member(w)] = true
+    call_runner(w, now)
     begun, room.free = begun + 1, room.free - 1
     table.sort(rooms, more_free)
   end

@@ -35,6 +35,18 @@ local function say(now, kind, thing, before)
     'session', kind == 'lease' and thing.session or '', 'event', event_of(kind, thing, before))
 end
 
+-- The number of the last thing that the runner was told; and from which on it cannot be said of single workers, for one
+-- of them is gone.
+local function save_runner(member, runner)
+  if not runner.next then
+    return
+  end
+  runner.told = runner.next
+  if runner.is_known then
+    redis.call('HSET', prefix .. member, 'told', runner.told, runner.is_whole and 'whole' or 'told', runner.told)
+  end
+end
+
 local function save_worker(id, w, before)
   local p = { key = w.pool_key }
   local lives = w.state ~= 'terminated'
@@ -52,7 +64,7 @@ local function save_worker(id, w, before)
   end
   belongs(set_of(p, 'spare'), id, is_spare(before) and tonumber(before.since), is_spare(w) and since)
   belongs(set_of(p, 'workers'), id, was and tonumber(before.created_at), lives and tonumber(w.created_at))
-  belongs(prefix .. runner_member(w) .. ':workers', id, was and 0, lives and 0)
+  belongs(prefix .. runner_member(w) .. ':workers', id, was and tonumber(before.told or 0), lives and tonumber(w.told or 0))
   belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(w.due_at))
 end
 
@@ -131,6 +143,9 @@ local function save_all(now)
     if p.now.created_at then
       write_changes(prefix .. 'pool:' .. key, p.before, p.now)
     end
+  end
+  for member, runner in pairs(runners) do
+    save_runner(member, runner)
   end
   for name in pairs(hints) do
     redis.call('PUBLISH', prefix .. 'hints', name)

@@ -20,6 +20,8 @@ local prefix, pools, workers, leases, hints = KEYS[1]:match('^gr:{%d+}:'), {}, {
 local steps = {}
 -- Which runners are believed to live, as far as it was asked.
 local heard = {}
+-- What is known of the runners of the workers that were read.
+local runners = {}
 -- How many workers of a pool come or go: as it was when it was asked, and those that are replaced since.
 local moving = {}
 
@@ -78,11 +80,21 @@ local function is_heard(member, now)
   return heard[member]
 end
 
+-- A runner: whether Redis has it, and `told`, the number of the last thing that it was told (see runner/shared.lua).
+local function runner_of(member)
+  if not runners[member] then
+    redis.call('ZCARD', prefix .. member .. ':workers')
+    local known = redis.call('HMGET', prefix .. member, 'boot', 'told')
+    runners[member] = { is_known = known[1], told = tonumber(known[2]) or 0 }
+  end
+  return runners[member]
+end
+
 local function worker_of(id)
   local is_new = workers[id] == nil
   local w = load_once(workers, id, prefix .. 'worker:' .. id)
   if is_new and w.id then
-    redis.call('ZCARD', prefix .. runner_member(w) .. ':workers')
+    runner_of(runner_member(w))
   end
   return w.id and w or nil
 end
@@ -105,13 +117,22 @@ local function tell_waiter(l)
   hints['lease:' .. l.id] = true
 end
 
+-- The worker's runner is to hear of it, or where it is gone, of all that are left.
+local function call_runner(w, now)
+  local member = runner_member(w)
+  local runner = runner_of(member)
+  runner.next = runner.next or next_token(runner.told, now)
+  runner.is_whole = runner.is_whole or w.state == 'terminated'
+  w.told, hints[member] = runner.next, true
+end
+
 -- The worker's next token, which names what it is told to do.
 local function instruct(w, instruction, now, within_ms)
   local floor = tonumber(redis.call('HGET', prefix .. 'shard', 'token_floor')) or 0
   w.token = next_token(math.max(tonumber(w.token) or 0, floor), now)
   w.instruction = instruction
   w.due_at = now + within_ms
-  hints[runner_member(w)] = true
+  call_runner(w, now)
 end
 
 -- Whether a new session may have it.
@@ -129,6 +150,9 @@ local function move_worker(w, to, reason, now)
   steps[#steps + 1] = { id = w.id, pool_key = w.pool_key, state = to, reason = reason }
   w['past:' .. (n - 1) % PAST_MAX] = now .. ' ' .. to .. ' ' .. reason
   w.instruction, w.due_at = nil, nil
+  if to == 'terminated' then
+    call_runner(w, now)
+  end
 end
 
 -- A worker that nothing is known of yet; `worker_of` was asked for it.
@@ -136,6 +160,7 @@ local function new_worker(p, id, runner, now, age_ms)
   local w = workers[id].now
   w.id, w.pool_key, w.runner, w.version = id, p.key, runner, p.version
   w.created_at, w.retire_at, w.sessions, w.failures, w.health = now, now + age_ms, 0, 0, 'unknown'
+  runner_of(runner_member(w))
   return w
 end
 

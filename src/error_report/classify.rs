@@ -59,7 +59,9 @@ impl Classify for Refusal {
     fn class(&self) -> Class {
         match self {
             Self::NotOwner | Self::StaleToken | Self::Tombstoned | Self::StaleTerm => Category::Conflict.class(),
-            Self::Ending | Self::UnderWay | Self::StaleReport => Category::Conflict.class().again(true),
+            Self::Ending | Self::UnderWay | Self::StaleReport | Self::Incomplete => {
+                Category::Conflict.class().again(true)
+            }
             Self::NotFound | Self::Ended => Category::NotFound.class(),
             Self::KeyReused => Category::Validation.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
@@ -120,7 +122,9 @@ impl Classify for PoolError {
             Self::NotFound | Self::NoSuchWorker | Self::NoSuchLease | Self::NoSuchSession => Category::NotFound.class(),
             Self::TooMany => Category::RateLimit.class().again(false),
             Self::NoReadyWorker | Self::LineFull | Self::KeysInUse => Category::RateLimit.class(),
-            Self::WorkerBusy | Self::UnderWay | Self::StaleReport => Category::Conflict.class().again(true),
+            Self::WorkerBusy | Self::UnderWay | Self::StaleReport | Self::IncompleteReport => {
+                Category::Conflict.class().again(true)
+            }
             Self::Draining | Self::InUse | Self::LeaseLost => Category::Conflict.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),
             Self::Store(error) => error.class(),

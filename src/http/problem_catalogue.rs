@@ -185,6 +185,9 @@ catalogue! {
     ["Nothing was changed. Tell at once what there is now, under a higher number.",
      "Where that is refused as well, another runner of this name has begun since: give each its own name."];
 
+    IncompleteReport: "incomplete_report", CONFLICT, AGAIN, "The report adds to one that is not known", BUSY,
+    ["Nothing was changed. Tell at once everything that there is, without `since`."];
+
     PoolInUse: "pool_in_use", CONFLICT, NEVER, "The pool is in use", BUSY,
     ["Set `draining` to true, end its sessions, and delete it once it has no workers any more."];
 

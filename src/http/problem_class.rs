@@ -41,6 +41,7 @@ impl Code {
             | Self::WorkerBusy
             | Self::PoolDraining
             | Self::StaleReport
+            | Self::IncompleteReport
             | Self::PoolInUse
             | Self::LivekitNotConfigured => Category::Conflict,
             Self::RateLimited

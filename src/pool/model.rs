@@ -315,6 +315,9 @@ pub enum PoolError {
     /// A newer report of the runner was heard.
     #[error("a newer report was heard")]
     StaleReport,
+    /// The report of the runner adds to one that is not known.
+    #[error("it adds to an unknown report")]
+    IncompleteReport,
     /// The cursor is none that a list gave.
     #[error("the cursor is none that a list gave")]
     BadCursor,
@@ -338,6 +341,7 @@ impl From<StoreError> for PoolError {
             StoreError::Refused(Refusal::UnderWay) => Self::UnderWay,
             StoreError::Refused(Refusal::TooMany) => Self::TooMany,
             StoreError::Refused(Refusal::StaleReport) => Self::StaleReport,
+            StoreError::Refused(Refusal::Incomplete) => Self::IncompleteReport,
             StoreError::Refused(Refusal::InUse) => Self::KeysInUse,
             error => Self::Store(error),
         }

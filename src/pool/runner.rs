@@ -22,12 +22,14 @@ pub struct Runner {
     pub boot: Name,
     /// The number of what it tells, which grows within a start: what comes after a newer one counts for nothing.
     pub report: u64,
-    /// Every worker that it has, and those that just went.
+    /// The number of the report, of this start, that `workers` adds to; without it they are all.
+    pub since: Option<u64>,
+    /// Every worker that it has, and those that just went; or those only of which there is something new.
     pub workers: Vec<Observed>,
 }
 
 /// A worker as its runner sees it, in the form that the script takes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observed {
     /// Its id.
     pub id: String,
@@ -171,7 +173,10 @@ pub struct Instruction {
 pub struct Synced {
     /// Names this answer: who shows it again waits until there is another.
     pub revision: String,
-    /// One for each worker that the runner has or is to have.
+    /// Whether `instructions` are of all workers that the runner has or is to have, or of those only that there is
+    /// something new of since the answer that it shows.
+    pub complete: bool,
+    /// What is to become of workers.
     pub instructions: Vec<Instruction>,
     /// How often workers' health is to be checked.
     pub health_ms: u32,

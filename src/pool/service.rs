@@ -1,15 +1,13 @@
 //! What callers and runners ask of pools.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Assignment, Instruction, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, SessionRef,
-    Synced, Wish, Worker,
+    Assignment, Lease, LeaseState, Plan, Pool, PoolError, PoolName, PoolSettings, Runner, SessionRef, Synced, Wish,
+    Worker,
 };
 use crate::cursor::{self, Walk};
 use crate::id::{LeaseId, WorkerId};
@@ -278,8 +276,8 @@ impl Pools {
         Ok(self.store.create_schema().await?.store_id)
     }
 
-    /// A runner tells what it runs, and hears what is to become of each worker: at once where that is another answer than
-    /// the one it shows, else as soon as it is, or after `wait`. Ends where the runner tells something newer meanwhile.
+    /// A runner tells what it runs, and hears what is to become of its workers: at once where there is something new since
+    /// the answer that it shows, else as soon as there is, or after `wait`. Ends where it tells something newer meanwhile.
     pub async fn sync(
         &self,
         pool: &PoolName,
@@ -289,6 +287,34 @@ impl Pools {
     ) -> Result<Synced, PoolError> {
         let heartbeat = self.believed / HEARTBEATS;
         let deadline = Instant::now() + wait.min(heartbeat);
+        let known = known.and_then(|known| known.parse().ok());
+        let next_hint = || self.hints.wait(&Store::runner_hint_name(pool, &runner.name), POLL_MAX);
+        let mut hint = next_hint();
+        let mut heard = self.hear(pool, runner, known).await?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let has_news = known != Some(heard.told) || !heard.complete && !heard.instructions.is_empty();
+            if has_news || left.is_zero() || self.leaving.is_cancelled() {
+                return Ok(synced(heard, heartbeat));
+            }
+            tokio::select! {
+                _ = tokio::time::timeout(left, hint) => {}
+                () = self.leaving.cancelled() => {}
+            }
+            hint = next_hint();
+            let later = self.store.await_orders(pool, runner, runner.report, known, self.believed).await?;
+            // Where there is nothing new, the first answer holds.
+            if known != Some(later.told) {
+                heard = later;
+            }
+        }
+    }
+
+    /// Hears a report of a runner, for the first time.
+    async fn hear(&self, pool: &PoolName, runner: &Runner, known: Option<u64>) -> Result<Heard, PoolError> {
+        if let Some(since) = runner.since.filter(|_| runner.workers.is_empty() && !runner.draining) {
+            return Ok(self.store.await_orders(pool, runner, since, known, self.believed).await?);
+        }
         let mut runner = runner.clone();
         // An id of another shard is none of this pool's: no answer names it, so it is stopped.
         let shard = shard_of_pool(pool, self.store.shards()).0;
@@ -297,25 +323,9 @@ impl Pools {
             worker.lease = worker.lease.take().filter(|id| id.parse().is_ok_and(|id: LeaseId| id.shard() == shard));
         }
         loop {
-            let hint = self.hints.wait(&Store::runner_hint_name(pool, &runner.name), POLL_MAX);
-            let Heard { health_ms, instructions } = match self.store.sync_runner(pool, &runner, self.believed).await {
-                Err(StoreError::Refused(Refusal::NotFound)) => {
-                    self.ensure(pool).await?;
-                    continue;
-                }
-                answer => answer?,
-            };
-            let revision = revision(&instructions);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if known != Some(&revision) || left.is_zero() || self.leaving.is_cancelled() {
-                let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
-                return Ok(Synced { revision, instructions, health_ms, heartbeat_ms });
-            }
-            // What is gone was told; it is not told twice.
-            runner.workers.retain(|worker| worker.state != super::ObservedState::Gone);
-            tokio::select! {
-                _ = tokio::time::timeout(left, hint) => {}
-                () = self.leaving.cancelled() => {}
+            match self.store.sync_runner(pool, &runner, known, self.believed).await {
+                Err(StoreError::Refused(Refusal::NotFound)) => self.ensure(pool).await?,
+                answer => return Ok(answer?),
             }
         }
     }
@@ -339,10 +349,8 @@ impl Drop for Place<'_> {
     }
 }
 
-fn revision(instructions: &[Instruction]) -> String {
-    let mut hasher = DefaultHasher::new();
-    for Instruction { worker, action, token, .. } in instructions {
-        (worker, action, token).hash(&mut hasher);
-    }
-    format!("{:016x}", hasher.finish())
+fn synced(heard: Heard, heartbeat: Duration) -> Synced {
+    let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
+    let Heard { health_ms, told, complete, instructions } = heard;
+    Synced { revision: told.to_string(), complete, instructions, health_ms, heartbeat_ms }
 }

@@ -25,6 +25,8 @@ pub(super) struct Request<'a> {
     pub(super) pool: &'a str,
     pub(super) boot: &'a str,
     pub(super) report: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<u64>,
     pub(super) host: &'a str,
     pub(super) driver: &'a str,
     pub(super) capacity: usize,
@@ -38,7 +40,7 @@ pub(super) struct Request<'a> {
 }
 
 /// What a runner tells of a worker.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Report {
     pub(super) id: String,
     pub(super) state: State,
@@ -120,10 +122,18 @@ impl Report {
 pub(super) struct Answer {
     pub(super) store: String,
     pub(super) revision: String,
+    /// Whether `workers` has all that are to be.
+    #[serde(default = "all")]
+    pub(super) complete: bool,
     #[serde(default)]
     pub(super) health_seconds: Option<u64>,
     #[serde(default)]
     pub(super) workers: Vec<Wish>,
+}
+
+/// What a server means that does not say.
+fn all() -> bool {
+    true
 }
 
 /// What is to be done with a worker.
@@ -196,6 +206,9 @@ pub(super) enum Trouble {
     /// Something newer was heard of this runner, or of another of its name.
     #[error("{0}")]
     Overtaken(String),
+    /// The server does not know what this adds to.
+    #[error("{0}")]
+    Incomplete(String),
 }
 
 /// Makes the calls of one runner.
@@ -275,8 +288,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> Trouble {
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let text = scrub::foreign(&format!("{} {} {}", status.as_u16(), problem.code, problem.detail));
-    if status == StatusCode::CONFLICT && problem.code == "stale_report" {
-        return Trouble::Overtaken(text);
+    match (status, problem.code.as_str()) {
+        (StatusCode::CONFLICT, "stale_report") => return Trouble::Overtaken(text),
+        (StatusCode::CONFLICT, "incomplete_report") => return Trouble::Incomplete(text),
+        _ => {}
     }
     let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     if passes { Trouble::Passing(text) } else { Trouble::Refused(text) }

@@ -1,7 +1,8 @@
 //! The loop of a runner: tells the server what there is, and does what the answer says.
 //!
-//! It is level-triggered: each call tells everything, and each answer says of every worker what is to be. So a call may
-//! be lost, repeated or abandoned, and nothing is missed. There are two kinds of call:
+//! It is level-triggered: a call tells how everything is, or what differs from what was heard before (`Heard`), and an
+//! answer says likewise of workers what is to be. So a call may be lost, repeated or abandoned, and nothing is missed.
+//! There are two kinds of call:
 //!
 //! - where something has changed here: answered at once (`wait_seconds` 0), and not abandoned, so that changes that
 //!   follow each other closely cannot keep every call from ending;
@@ -26,6 +27,8 @@ use crate::policy::Retry;
 
 /// How long the server may hold a call back.
 const WAIT: Duration = Duration::from_secs(20);
+/// How often everything is told, whatever was heard: what is wrong without anybody's noticing lasts no longer.
+const WHOLE_EVERY: Duration = Duration::from_secs(10);
 /// How long a worker has to become ready, or to do what it is told, where the server says nothing.
 const START_MAX: Duration = Duration::from_mins(1);
 const INSTRUCTION_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +52,42 @@ const fn up_to(seconds: u64) -> Retry {
     Retry { attempts: u32::MAX, pause, pause_max: pause, part_min: 0.1 }
 }
 
+/// What the server has heard of this runner, as far as that is certain.
+struct Heard {
+    /// The number of the last report that was answered.
+    since: Option<u64>,
+    /// When everything was told.
+    whole: Instant,
+    /// How the workers are that it has the last word of.
+    workers: BTreeMap<String, Report>,
+}
+
+impl Heard {
+    fn nothing() -> Self {
+        Self { since: None, whole: Instant::now(), workers: BTreeMap::new() }
+    }
+
+    /// What is to be told where `all` is how it is, and the report that this adds to. Until that is answered, nobody knows
+    /// what the server has heard of these.
+    fn news(&mut self, all: impl Iterator<Item = Report>, whole: bool) -> (Option<u64>, Vec<Report>) {
+        if whole || self.whole.elapsed() >= WHOLE_EVERY {
+            *self = Self::nothing();
+        }
+        let news: Vec<_> = all.filter(|report| self.workers.get(&report.id) != Some(report)).collect();
+        for report in &news {
+            self.workers.remove(&report.id);
+        }
+        (self.since, news)
+    }
+
+    /// That was answered.
+    fn add(&mut self, number: u64, told: Vec<Report>) {
+        self.since = Some(number);
+        let lives = told.into_iter().filter(|report| report.state != State::Gone);
+        self.workers.extend(lives.map(|report| (report.id.clone(), report)));
+    }
+}
+
 /// A runner at work.
 pub(super) struct Runner {
     spec: Arc<Spec>,
@@ -59,6 +98,7 @@ pub(super) struct Runner {
     revision: Option<String>,
     /// How many calls there were: what each tells has a higher number than what was told before.
     reports: u64,
+    heard: Heard,
     workers: BTreeMap<String, Handle>,
     /// Those that the server speaks of and that are not here.
     unknown: BTreeMap<String, Report>,
@@ -71,7 +111,8 @@ impl Runner {
     pub(super) fn new(spec: Arc<Spec>, caller: Caller, capacity: usize, drain: Duration) -> Self {
         let (workers, unknown) = (BTreeMap::new(), BTreeMap::new());
         let (store, revision, reports, draining, answered) = (None, None, 0, None, Instant::now());
-        Self { spec, caller, capacity, drain, store, revision, reports, workers, unknown, draining, answered }
+        let heard = Heard::nothing();
+        Self { spec, caller, capacity, drain, store, revision, reports, heard, workers, unknown, draining, answered }
     }
 
     /// Runs until it was asked to stop (`asked` counts how often), and nothing is left.
@@ -81,7 +122,7 @@ impl Runner {
             let is_last = self.is_over();
             let wait = if has_news || is_last { Duration::ZERO } else { WAIT };
             let began = Instant::now();
-            let (outcome, gone) = self.call(wait, &mut asked).await;
+            let (outcome, told) = self.call(wait, &mut asked).await;
             self.heed(*asked.borrow_and_update());
             last_calls += usize::from(is_last);
             has_news = match outcome {
@@ -91,7 +132,7 @@ impl Runner {
                     // Who answers at once has news, or does not hold calls back.
                     let is_old = self.revision.as_ref() == Some(&answer.revision);
                     let is_unheld = is_old && !wait.is_zero() && began.elapsed() < UNHELD;
-                    let has_news = self.apply(answer, &gone);
+                    let has_news = self.apply(answer, told);
                     last_calls += if is_last && !has_news { LAST_CALLS } else { 0 };
                     if is_unheld || !self.unknown.is_empty() {
                         pause(UNHELD, &mut asked).await;
@@ -99,8 +140,12 @@ impl Runner {
                     has_news
                 }
                 Some(Err(trouble)) => {
-                    // Once that is nothing: what there is now is told at once. Told and refused again, it is somebody else.
-                    let was_overtaken = std::mem::replace(&mut is_overtaken, matches!(trouble, Trouble::Overtaken(_)));
+                    // What there is now is told at once, all of it. Told and refused again, it is somebody else.
+                    let is_refused = matches!(trouble, Trouble::Overtaken(_) | Trouble::Incomplete(_));
+                    if is_refused {
+                        self.heard = Heard::nothing();
+                    }
+                    let was_overtaken = std::mem::replace(&mut is_overtaken, is_refused);
                     if was_overtaken || !is_overtaken {
                         pause(complaint(&trouble, is_last), &mut asked).await;
                     }
@@ -111,20 +156,21 @@ impl Runner {
         }
     }
 
-    /// One call, unless something changes first; with it those that it tells to be gone.
+    /// One call, unless something changes first; with it what it tells.
     async fn call(
         &mut self,
         wait: Duration,
         asked: &mut watch::Receiver<u32>,
-    ) -> (Option<Result<Answer, Trouble>>, Vec<String>) {
+    ) -> (Option<Result<Answer, Trouble>>, Vec<Report>) {
         self.reports += 1;
-        let workers: Vec<_> = self.workers.values().map(Handle::report).chain(self.unknown.values().cloned()).collect();
-        let gone =
-            workers.iter().filter(|report| report.state == State::Gone).map(|report| report.id.clone()).collect();
+        let all = self.workers.values().map(Handle::report).chain(self.unknown.values().cloned());
+        let (since, workers) = self.heard.news(all, self.draining.is_some());
+        let told = workers.clone();
         let request = Request {
             pool: self.spec.pool.as_str(),
             boot: &self.spec.boot,
             report: self.reports,
+            since,
             host: &self.spec.host,
             driver: self.spec.driver.name(),
             capacity: self.capacity,
@@ -141,29 +187,30 @@ impl Runner {
             () = self.drain_decision() => None,
             answer = self.caller.sync(&request) => Some(answer),
         };
-        (outcome, gone)
+        (outcome, told)
     }
 
     /// Does what the answer says; whether there is more to tell at once.
-    fn apply(&mut self, answer: Answer, gone: &[String]) -> bool {
+    fn apply(&mut self, answer: Answer, told: Vec<Report>) -> bool {
         let is_new_store = self.store.as_ref().is_some_and(|store| *store != answer.store);
         self.answered = Instant::now();
         self.store = Some(answer.store);
         if is_new_store {
             tracing::warn!(line.kept = Empty, "the server has another store: it is told everything before it decides");
-            self.revision = None;
+            (self.revision, self.heard) = (None, Heard::nothing());
             return true;
         }
         self.revision = Some(answer.revision);
         if let Some(seconds) = answer.health_seconds {
             self.spec.set_health(seconds);
         }
-        for id in gone {
-            self.workers.remove(id);
-            self.unknown.remove(id);
+        for gone in told.iter().filter(|report| report.state == State::Gone) {
+            self.workers.remove(&gone.id);
+            self.unknown.remove(&gone.id);
         }
+        self.heard.add(self.reports, told);
         let wishes: BTreeMap<String, Wish> = answer.workers.into_iter().map(|wish| (wish.id.clone(), wish)).collect();
-        for (_, worker) in self.workers.iter().filter(|(id, _)| !wishes.contains_key(*id)) {
+        for (_, worker) in self.workers.iter().filter(|(id, _)| answer.complete && !wishes.contains_key(*id)) {
             worker.stop(Stop::Politely);
         }
         for wish in wishes.into_values() {
@@ -282,7 +329,7 @@ fn complaint(trouble: &Trouble, is_last: bool) -> Duration {
         Trouble::Refused(why) => {
             tracing::error!(line.notice = Empty, why, "the server refuses this runner: everything stays as it is");
         }
-        Trouble::Overtaken(why) => {
+        Trouble::Overtaken(why) | Trouble::Incomplete(why) => {
             tracing::error!(
                 line.notice = Empty,
                 why,

@@ -41,6 +41,9 @@ pub enum Refusal {
     /// A newer report of the runner was heard.
     #[error("a newer report was heard")]
     StaleReport,
+    /// The report of the runner adds to one that is not known.
+    #[error("it adds to an unknown report")]
+    Incomplete,
 }
 
 impl Refusal {
@@ -58,6 +61,7 @@ impl Refusal {
             "IN_USE" => Self::InUse,
             "STALE_TERM" => Self::StaleTerm,
             "STALE_REPORT" => Self::StaleReport,
+            "INCOMPLETE" => Self::Incomplete,
             _ => return None,
         })
     }

@@ -43,8 +43,11 @@ const POOL: &str = concat!(
     "\n",
     include_str!("../../lua/reap/brake.lua"),
     "\n",
+    include_str!("../../lua/runner/shared.lua"),
+    "\n",
     include_str!("../../lua/runner/follow.lua")
 );
+const RUNNER: &str = include_str!("../../lua/runner/shared.lua");
 const STATES: &str = include_str!("../../lua/pool/states.lua");
 const BREAKER: &str = concat!(
     include_str!("../../lua/idempotency.lua"),
@@ -176,6 +179,7 @@ scripts! {
     WORKER_GET = "", "worker/get.lua";
     WORKER_PAGE = "", "worker/page.lua";
     RUNNER_SYNC = POOL, "runner/sync.lua";
+    RUNNER_WAIT = RUNNER, "runner/wait.lua";
     REAP_LEASE = POOL, "reap/lease.lua";
     REAP_POOL = POOL, "reap/pool.lua";
     LEADER_BEGIN = "", "leader/begin.lua";

@@ -29,6 +29,10 @@ pub struct Lapsed {
 pub struct Heard {
     /// How often workers' health is to be checked.
     pub health_ms: u32,
+    /// The number of the last thing that it is told.
+    pub told: u64,
+    /// Whether that is of all its workers, or of those only that there is something new of.
+    pub complete: bool,
     /// What is to become of each worker.
     pub instructions: Vec<Instruction>,
 }
@@ -36,8 +40,14 @@ pub struct Heard {
 type RawInstruction = (String, String, u64, u64, String, String, String);
 
 impl Store {
-    /// A runner tells what it runs, and hears what is to become of each worker.
-    pub async fn sync_runner(&self, pool: &PoolName, runner: &Runner, believed: Duration) -> Result<Heard, StoreError> {
+    /// A runner tells what it runs, and hears what is to become of its workers, who has heard everything up to `known`.
+    pub async fn sync_runner(
+        &self,
+        pool: &PoolName,
+        runner: &Runner,
+        known: Option<u64>,
+        believed: Duration,
+    ) -> Result<Heard, StoreError> {
         let shard = self.shard_of(pool);
         let key = shard.runner(pool, &runner.name);
         let workers = format!("{key}:workers");
@@ -53,14 +63,31 @@ impl Store {
             serde_json::to_string(&runner.workers).map_err(|error| StoreError::nonsense(error.to_string()))?,
             runner.boot.encoded().into_owned(),
             runner.report.to_string(),
+            or_empty(runner.since),
+            or_empty(known),
         ];
-        let told: Vec<Value> = self.call_pool(&script::RUNNER_SYNC, shard, &keys, &own, None, &[]).await?;
-        let mut told = told.into_iter().skip(1);
-        let health_ms = told.next().ok_or_else(|| StoreError::nonsense("no interval of health".to_owned()))?;
-        let health_ms = u32::from_redis_value(health_ms).map_err(redis::RedisError::from)?;
-        let mut instructions = told.map(instruction).collect::<Result<Vec<_>, _>>()?;
-        instructions.sort_by(|a, b| a.worker.cmp(&b.worker));
-        Ok(Heard { health_ms, instructions })
+        heard(self.call_pool(&script::RUNNER_SYNC, shard, &keys, &own, None, &[]).await?)
+    }
+
+    /// A runner that has nothing to tell since its report `since` hears what is new for it.
+    pub async fn await_orders(
+        &self,
+        pool: &PoolName,
+        runner: &Runner,
+        since: u64,
+        known: Option<u64>,
+        believed: Duration,
+    ) -> Result<Heard, StoreError> {
+        let shard = self.shard_of(pool);
+        let keys = [shard.pool(pool), shard.runner(pool, &runner.name), shard.due_lease()];
+        let own = [
+            believed.as_millis().to_string(),
+            runner.boot.encoded().into_owned(),
+            runner.report.to_string(),
+            since.to_string(),
+            or_empty(known),
+        ];
+        heard(self.call_pool(&script::RUNNER_WAIT, shard, &keys, &own, None, &[]).await?)
     }
 
     /// The name under which hints for the runner arrive.
@@ -122,6 +149,23 @@ impl Store {
         let keys = [shard.shard(), shard.due_pool()];
         self.call_pool(&script::REAP_POOL, shard, &keys, &own, None, &[]).await
     }
+}
+
+fn or_empty(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+fn heard(told: Vec<Value>) -> Result<Heard, StoreError> {
+    let mut told = told.into_iter();
+    let mut number = || {
+        let value = told.next().ok_or_else(|| StoreError::nonsense("an answer that ends early".to_owned()))?;
+        Ok::<_, StoreError>(u64::from_redis_value(value).map_err(redis::RedisError::from)?)
+    };
+    let (_now, health_ms, last, complete) = (number()?, number()?, number()?, number()? == 1);
+    let health_ms = u32::try_from(health_ms).unwrap_or(u32::MAX);
+    let mut instructions = told.map(instruction).collect::<Result<Vec<_>, _>>()?;
+    instructions.sort_by(|a, b| a.worker.cmp(&b.worker));
+    Ok(Heard { health_ms, told: last, complete, instructions })
 }
 
 fn instruction(value: Value) -> Result<Instruction, StoreError> {

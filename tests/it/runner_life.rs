@@ -72,6 +72,39 @@ async fn a_restart_is_another_process_of_the_same_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_is_told_and_everything_to_who_does_not_know_the_rest() {
+    let rig = Rig::start(echo()).await;
+    let workers = ["wrk_3_a", "wrk_3_b", "wrk_3_c"];
+    for worker in workers {
+        rig.ready(worker).await;
+    }
+    let from = rig.calls();
+    rig.assign(WORKER, "a").await;
+    let is_told = |call: &Value| (call["news"] == 1 && call["since"].is_u64()).then(|| call["workers"][0].clone());
+    let told: Vec<_> = rig.told_since(from).iter().filter_map(is_told).collect();
+    assert!(told.iter().any(|report| report["id"] == WORKER && report["state"] == "busy"), "{told:?}");
+
+    let from = rig.calls();
+    rig.forget_reports();
+    let whole =
+        eventually("all is told", async || rig.told_since(from).into_iter().find(|call| call["news"] == 3)).await;
+    assert!(whole["since"].is_null(), "{whole}");
+    assert_eq!(rig.report(WORKER).expect("a report")["state"], "busy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_of_all_stops_none_of_the_others() {
+    let rig = Rig::start(echo()).await;
+    let other = pid(&rig.ready("wrk_3_b").await);
+    rig.answer_only_of(WORKER);
+    rig.ready(WORKER).await;
+    rig.assign(WORKER, "a").await;
+    rig.reset(WORKER, "soft").await;
+    assert!(is_running(other));
+    assert_eq!(rig.report("wrk_3_b").expect("a report")["state"], "ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instruction_that_is_listed_again_is_carried_out_once() {
     let rig = Rig::start(echo()).await;
     let endpoint = endpoint(&rig.ready(WORKER).await);

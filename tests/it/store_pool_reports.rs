@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use greenroom::id::WorkerId;
 use greenroom::name::Name;
-use greenroom::pool::{LeaseState, PoolSettings, WorkerState};
-use greenroom::store::Refusal;
+use greenroom::pool::{Action, LeaseState, PoolSettings, WorkerState};
+use greenroom::store::{Heard, Refusal};
 
-use crate::support::pool_scene::{PoolScene, TestRunner, wish};
+use crate::support::pool_scene::{HEARD, PoolScene, TestRunner, wish};
 use crate::support::scene::refusal;
 
 fn settings() -> PoolSettings {
@@ -80,6 +81,91 @@ async fn after_an_empty_store_or_a_silence_the_first_report_counts() {
         pool.reap().await;
     }
     pool.sync(&mut runner).await;
+}
+
+/// Tells only of these, in addition to what was told last; hears what is new since `known`.
+async fn tell_part(pool: &PoolScene, runner: &mut TestRunner, of: &[WorkerId], known: u64) -> Heard {
+    let mut part = runner.runner.clone();
+    part.workers.retain(|worker| of.iter().any(|id| id.to_string() == worker.id));
+    part.since = Some(part.report);
+    part.report += 1;
+    let heard = pool.scene.store.sync_runner(&pool.pool, &part, Some(known), HEARD).await.expect("it is heard");
+    runner.runner.report = part.report;
+    heard
+}
+
+/// What is new since `known` for a runner that has nothing to tell.
+async fn wait(pool: &PoolScene, runner: &TestRunner, known: Option<u64>) -> Heard {
+    let (store, since) = (&pool.scene.store, runner.runner.report);
+    store.await_orders(&pool.pool, &runner.runner, since, known, HEARD).await.expect("it is heard")
+}
+
+fn orders(heard: &Heard) -> Vec<(String, Action)> {
+    heard.instructions.iter().map(|told| (told.worker.clone(), told.action)).collect()
+}
+
+#[tokio::test]
+async fn who_is_told_what_is_new_is_told_no_more_and_who_tells_it_loses_nothing() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 3).await;
+    let all = wait(&pool, &runner, None).await;
+    assert!(all.complete && all.instructions.len() == 3, "{all:?}");
+    let asked = pool.ask(&wish(Some("anna"))).await;
+    let worker = asked.worker.expect("a worker");
+    let news = wait(&pool, &runner, Some(all.told)).await;
+    assert_eq!((news.complete, orders(&news)), (false, vec![(worker.to_string(), Action::Assign)]));
+    assert!(news.told > all.told);
+    assert_eq!(orders(&wait(&pool, &runner, Some(news.told)).await), []);
+    runner.obey(&news.instructions);
+    let heard = tell_part(&pool, &mut runner, &[worker], news.told).await;
+    assert!(!heard.complete && heard.instructions.len() == 1, "{heard:?}");
+    pool.held(asked.id).await;
+    assert_eq!((pool.count(WorkerState::Busy).await, pool.count(WorkerState::Ready).await), (1, 2));
+    // Who shows what was never said hears everything.
+    assert!(wait(&pool, &runner, Some(news.told + 1_000_000)).await.complete);
+    pool.scene.check_keys().await;
+}
+
+#[tokio::test]
+async fn of_a_worker_that_is_gone_its_runner_hears_by_hearing_of_all_the_others() {
+    let (pool, mut runner) = PoolScene::with_workers(settings(), 2).await;
+    let workers = pool.scene.store.page_of_workers(&pool.pool, 0, 10).await.expect("workers");
+    let (stays, goes) = (workers[0].id, workers[1].id);
+    pool.scene.store.mark_worker(&pool.pool.tenant, goes, "recycle", None).await.expect("a worker");
+    let news = wait(&pool, &runner, Some(0)).await;
+    // It does not go, and is given up.
+    pool.pass(&mut runner, Duration::from_secs(60)).await;
+    assert_eq!(pool.state(goes).await.0, WorkerState::Terminated);
+    let all = wait(&pool, &runner, Some(news.told)).await;
+    assert!(all.complete, "{all:?}");
+    assert_eq!(orders(&all), [(stays.to_string(), Action::Run)]);
+    // What it tells of the one that is gone meanwhile is answered by a stop.
+    let told = tell_part(&pool, &mut runner, &[goes], all.told).await;
+    assert_eq!((told.complete, orders(&told)), (false, vec![(goes.to_string(), Action::Stop)]));
+}
+
+#[tokio::test]
+async fn a_part_of_what_was_not_heard_is_refused_and_changes_nothing() {
+    let (pool, runner) = PoolScene::with_workers(settings(), 1).await;
+    let refuse = async |part: &TestRunner, known: Refusal| {
+        let (store, before) = (&pool.scene.store, pool.scene.dump().await);
+        let since = part.runner.since.expect("a number");
+        assert_eq!(refusal(store.sync_runner(&pool.pool, &part.runner, None, HEARD).await), known);
+        assert_eq!(refusal(store.await_orders(&pool.pool, &part.runner, since, None, HEARD).await), known);
+        assert_eq!(pool.scene.dump().await, before);
+    };
+    let last = runner.runner.report;
+    let mut part = TestRunner::new("one", 12);
+    (part.runner.since, part.runner.report) = (Some(last + 1), last + 2);
+    refuse(&part, Refusal::Incomplete).await;
+    (part.runner.since, part.runner.report) = (Some(last - 1), last - 1);
+    refuse(&part, Refusal::StaleReport).await;
+    part = started_again(&runner, "second");
+    part.runner.since = Some(1);
+    refuse(&part, Refusal::Incomplete).await;
+    pool.anew().await;
+    part = runner;
+    (part.runner.since, part.runner.report) = (Some(last), last + 1);
+    refuse(&part, Refusal::Incomplete).await;
 }
 
 #[tokio::test]

@@ -38,6 +38,9 @@ pub(in crate::http) struct Request {
     /// The number of this report: higher with each call of a start. What comes after a newer one is refused.
     #[schema(value_type = u64, maximum = 9_007_199_254_740_991_u64)]
     report: Amount,
+    /// The number of a report of this start that was answered: `workers` then tells only what is new since that one.
+    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991_u64)]
+    since: Option<Amount>,
     host: Label,
     driver: DriverName,
     capacity: Capacity,
@@ -51,7 +54,7 @@ pub(in crate::http) struct Request {
     revision: Option<Label>,
     /// Of the last answer; where the store is another by now, the answer comes at once.
     store: Option<Label>,
-    /// Every worker that it has, and, once, those that are gone.
+    /// Every worker that it has, and, once, those that are gone; with `since` only those of which there is something new.
     #[schema(max_items = 200)]
     workers: Vec<ReportedWorker>,
 }
@@ -115,7 +118,10 @@ pub(in crate::http) struct Answer {
     heartbeat_seconds: u64,
     /// How often its workers' health is to be checked, in seconds.
     health_seconds: u64,
-    /// One for each worker that it has or is to have. A worker that is not here is to be stopped.
+    /// Whether `workers` has all that it has or is to have: one that is not there is to be stopped. Else it has only those of
+    /// which there is something new since the answer that `revision` named.
+    complete: bool,
+    /// What is to become of workers.
     workers: Vec<InstructionView>,
 }
 
@@ -162,12 +168,12 @@ impl std::fmt::Debug for AssignmentView {
     }
 }
 
-refusals!(StaleReport, TooManyPools, StoreUnavailable);
+refusals!(StaleReport, IncompleteReport, TooManyPools, StoreUnavailable);
 
 /// Tell what a runner has
 ///
-/// The runner's heartbeat, and the way by which it hears what to do: both are whole each time, so that nothing is lost
-/// with a call. A pool that is not there is made as greenroom ships it. `docs/worker-protocol.md` has the rules.
+/// The runner's heartbeat, and the way by which it hears what to do. Both are whole, or add to what was answered before: so
+/// nothing is lost with a call. A pool that is not there is made as greenroom ships it. `docs/worker-protocol.md` has the rules.
 #[utoipa::path(post, path = "/v1/runners/{runner}/sync", operation_id = "syncRunner", tag = "runners",
     params(("runner" = RunnerName, Path, description = "The runner's name, its own within the pool.")),
     request_body = Request,
@@ -193,6 +199,7 @@ pub(in crate::http) async fn sync(
         draining: request.draining,
         boot: request.boot.0,
         report: request.report.0,
+        since: request.since.map(|number| number.0),
         workers,
     };
     let store = app.pools.store_id().await?;
@@ -242,6 +249,7 @@ impl Answer {
         Self {
             store,
             revision: synced.revision,
+            complete: synced.complete,
             heartbeat_seconds: synced.heartbeat_ms.div_ceil(1_000),
             health_seconds: u64::from(synced.health_ms).div_ceil(1_000),
             workers: synced.instructions.into_iter().map(InstructionView::from).collect(),

@@ -8,7 +8,8 @@ use super::resp::{Redis, words_of};
 use crate::support::pool_state::{DUMP, Hash, State, number, text};
 
 /// What a script may refuse with; any other error is a defect.
-const REFUSALS: [&str; 6] = ["NOT_FOUND", "ENDING", "TOO_MANY", "NOT_OWNER", "STALE_TERM", "STALE_REPORT"];
+const REFUSALS: [&str; 7] =
+    ["NOT_FOUND", "ENDING", "TOO_MANY", "NOT_OWNER", "STALE_TERM", "STALE_REPORT", "INCOMPLETE"];
 
 /// All leases and workers, as the answers have them.
 #[derive(Default)]
@@ -121,7 +122,7 @@ impl Leases {
             "pool/acquire" | "lease/confirm" => self.asked(said),
             "lease/renew" => self.renewed(said),
             "lease/release" => self.released(said),
-            "runner/sync" => self.synced(said),
+            "runner/sync" | "runner/wait" => self.synced(said),
             "leader/begin" => {
                 self.term = self.term.max(said.arg(0).parse().unwrap_or_default());
                 Ok(())
@@ -250,9 +251,8 @@ impl Leases {
 
     /// What a runner tells, and what it is told.
     fn synced(&mut self, said: &Said<'_>) -> Judged {
-        let (Some(answer), Some(told)) = (&said.answer, said.args.iter().find(|arg| arg.starts_with('['))) else {
-            return Ok(());
-        };
+        let Some(answer) = &said.answer else { return Ok(()) };
+        let told = said.args.iter().find(|arg| arg.starts_with('[')).unwrap_or(&"[]");
         let reports: Vec<serde_json::Value> = serde_json::from_str(told).map_err(|error| error.to_string())?;
         for report in reports.iter().filter(|report| report["done"] == true) {
             let (Some(id), Some(done)) = (report["id"].as_str(), report["instruction"].as_u64()) else { continue };
@@ -268,6 +268,10 @@ impl Leases {
         let first = answer.iter().position(|word| word.starts_with("wrk_")).unwrap_or(answer.len());
         for told in answer[first..].chunks_exact(7) {
             let (id, action, token, lease) = (&told[0], &told[1], told[2].parse().unwrap_or_default(), &told[4]);
+            if token == 0 {
+                // One that is not known, or another's.
+                continue;
+            }
             let known = self.workers.entry(id.clone()).or_default();
             must(token >= known.token, "the token of a worker went back")?;
             match action.as_str() {

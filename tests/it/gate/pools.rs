@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use greenroom::name::Name;
 use greenroom::pool::{
-    Action, Affinity, Instruction, Lease, ObservedState, PoolError, PoolName, PoolSettings, Pools, Priority, Wish,
-    WorkerState,
+    Action, Affinity, Instruction, Lease, Observed, ObservedState, PoolError, PoolName, PoolSettings, Pools, Priority,
+    Runner, Wish, WorkerState,
 };
 use greenroom::store::keys::Shard;
 use rand::rngs::StdRng;
@@ -124,9 +124,37 @@ impl Replica {
     }
 }
 
+/// What was answered of what a runner told, for it to tell only what is new since.
+#[derive(Default)]
+struct Heard {
+    since: Option<u64>,
+    workers: BTreeMap<String, Observed>,
+}
+
+impl Heard {
+    /// What is new in `all`; what is told and not answered is told again.
+    fn news(&mut self, all: &Runner) -> Runner {
+        let is_new = |worker: &&Observed| self.workers.get(&worker.id) != Some(worker);
+        let workers: Vec<_> = all.workers.iter().filter(is_new).cloned().collect();
+        for worker in &workers {
+            self.workers.remove(&worker.id);
+        }
+        Runner { since: self.since, workers, ..all.clone() }
+    }
+
+    fn add(&mut self, told: Runner) {
+        self.since = Some(told.report);
+        let lives = told.workers.into_iter().filter(|worker| worker.state != ObservedState::Gone);
+        self.workers.extend(lives.map(|worker| (worker.id.clone(), worker)));
+    }
+}
+
 /// A runner of the schedule. It asks any replica, and another where that does not answer.
 struct Crew {
     it: TestRunner,
+    heard: Heard,
+    /// The last answer, unless it is to hear everything again.
+    known: Option<String>,
     /// Whom each of its workers serves, or served last and was not reset since: by the token of the assignment.
     served: BTreeMap<String, u64>,
     rng: StdRng,
@@ -135,19 +163,25 @@ struct Crew {
 
 impl Crew {
     async fn run(mut self) {
-        let mut known: Option<String> = None;
         while !self.book.is_deserted.load(Ordering::SeqCst) {
             let pools = self.any_replica();
             let wait = Duration::from_millis(if self.book.is_calm() { 2000 } else { self.rng.random_range(0..3000) });
             let of = pool();
             self.it.runner.report += 1;
-            let asked = timeout(Duration::from_secs(5), pools.sync(&of, &self.it.runner, known.as_deref(), wait));
-            if let Ok(Ok(synced)) = asked.await {
-                self.it.runner.workers.retain(|worker| worker.state != ObservedState::Gone);
-                known = Some(synced.revision);
-                self.follow(&synced.instructions);
-            } else {
-                known = None;
+            if self.rng.random_bool(0.15) {
+                self.heard = Heard::default();
+            }
+            let told = self.heard.news(&self.it.runner);
+            let asked = timeout(Duration::from_secs(5), pools.sync(&of, &told, self.known.as_deref(), wait)).await;
+            match asked {
+                Ok(Ok(synced)) => {
+                    self.it.runner.workers.retain(|worker| worker.state != ObservedState::Gone);
+                    self.heard.add(told);
+                    self.known = Some(synced.revision);
+                    self.follow(&synced.instructions);
+                }
+                Ok(Err(PoolError::IncompleteReport | PoolError::StaleReport)) => self.heard = Heard::default(),
+                _ => {}
             }
             let pause = self.have_trouble();
             sleep(pause).await;
@@ -177,8 +211,8 @@ impl Crew {
         for told in told {
             let fate = self.rng.random_range(0..100);
             match (told.action, fate) {
-                // Not yet.
-                (_, 0..20) => {}
+                // Not yet; it hears of it again.
+                (_, 0..20) => self.known = None,
                 (Action::Assign | Action::Reset | Action::Restart, 20..32) => {
                     self.change(&told, |it| (it.instruction, it.done) = (Some(told.token), false));
                 }
@@ -209,7 +243,7 @@ impl Crew {
         }
     }
 
-    fn change(&mut self, told: &Instruction, change: impl FnOnce(&mut greenroom::pool::Observed)) {
+    fn change(&mut self, told: &Instruction, change: impl FnOnce(&mut Observed)) {
         if let Ok(id) = told.worker.parse()
             && self.it.runner.workers.iter().any(|worker| worker.id == told.worker)
         {
@@ -235,7 +269,10 @@ impl Crew {
         }
         match rng.random_range(0..100) {
             // It is killed, with all that it had.
-            0..2 => runner.workers.clear(),
+            0..2 => {
+                runner.workers.clear();
+                (self.heard, self.known) = (Heard::default(), None);
+            }
             2..4 => runner.draining = !runner.draining,
             4..8 => return Duration::from_millis(rng.random_range(1000..15_000)),
             _ => {}
@@ -251,7 +288,7 @@ pub(super) fn open(replicas: &[Replica], rng: &mut StdRng) {
     book.calm.store(true, Ordering::SeqCst);
     for name in ["one", "two"] {
         let (it, dice, book) = (TestRunner::new(name, 4), StdRng::seed_from_u64(rng.random()), book.clone());
-        tokio::spawn(Crew { it, served: BTreeMap::new(), rng: dice, book }.run());
+        tokio::spawn(Crew { it, heard: Heard::default(), known: None, served: BTreeMap::new(), rng: dice, book }.run());
     }
     let actor = rng.random_range(0..replicas.len());
     tokio::spawn(replicas[actor].clone().keep_the_pool(1));

@@ -52,6 +52,22 @@ async fn a_long_poll_ends_where_something_newer_was_told() {
     assert_problem(sync(&running, &report(5, &json!({}))).await, 409, "stale_report").await;
 }
 
+#[tokio::test]
+async fn what_adds_to_an_unknown_report_is_refused() {
+    let running = start(Setup::default()).await;
+    let first: Value = sync(&running, &report(4, &json!({}))).await.json().await.expect("an answer");
+    assert_eq!(first["complete"], true, "{first}");
+    let known = json!({"revision": first["revision"], "store": first["store"], "since": 4});
+    let next: Value = sync(&running, &report(5, &known)).await.json().await.expect("an answer");
+    assert_eq!((&next["complete"], &next["revision"]), (&json!(false), &first["revision"]), "{next}");
+    let problem =
+        assert_problem(sync(&running, &report(9, &json!({"since": 8}))).await, 409, "incomplete_report").await;
+    assert_eq!(problem["retryable"], true);
+    let other = report(6, &json!({"since": 5, "boot": "b"}));
+    assert_problem(sync(&running, &other).await, 409, "incomplete_report").await;
+    assert_problem(sync(&running, &report(4, &json!({"since": 4}))).await, 409, "stale_report").await;
+}
+
 async fn define(running: &Running, schedule: Value) -> reqwest::Response {
     let body = json!({"spare": 1, "max": 9, "schedule": schedule});
     running.bare("PUT", "/v1/pools/py").bearer_auth(KEY).json(&body).send().await.expect("an answer")

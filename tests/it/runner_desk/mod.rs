@@ -1,7 +1,8 @@
 //! A server that speaks the sync contract and decides what a test says, and the real runner before it.
 //!
 //! The server is level-triggered as greenroom is: it answers with what is to be of each worker, at once where that has
-//! changed, else when the long poll is over. It forgets a worker once it was told that it is gone.
+//! changed, else when the long poll is over. It forgets a worker once it was told that it is gone, and puts what a call
+//! adds to an earlier one together with that.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,8 +45,12 @@ struct Desk {
     store: String,
     revision: u64,
     wishes: BTreeMap<String, Value>,
-    /// What was told, from the first call on.
+    /// What was told, from the first call on, each as if it had told everything.
     told: Vec<Value>,
+    /// The start and number of the last report of this store.
+    last: Option<(String, u64)>,
+    /// Whether answers are of one worker only, and say so.
+    only: Option<String>,
     instruction: u64,
 }
 
@@ -103,6 +108,8 @@ impl Rig {
             revision: 1,
             wishes: BTreeMap::new(),
             told: Vec::new(),
+            last: None,
+            only: None,
             instruction: 1_795_253_513_000,
         };
         let (desk, changed) = (Arc::new(Mutex::new(desk)), Arc::new(Notify::new()));
@@ -149,7 +156,18 @@ impl Rig {
         self.with(|desk| {
             name.clone_into(&mut desk.store);
             desk.wishes.clear();
+            desk.last = None;
         });
+    }
+
+    /// It has no longer what was told before, and yet is the same store.
+    pub(crate) fn forget_reports(&self) {
+        self.with(|desk| desk.last = None);
+    }
+
+    /// From now on answers are of this worker only, and say so.
+    pub(crate) fn answer_only_of(&self, worker: &str) {
+        self.with(|desk| desk.only = Some(worker.to_owned()));
     }
 
     /// How many calls there were.
@@ -296,7 +314,10 @@ async fn sync(
     let wait = Duration::from_secs(body["wait_seconds"].as_u64().expect("a number")).min(HEARTBEAT);
     let ends = tokio::time::Instant::now() + wait;
     let known = body["revision"].as_str().and_then(|text| text.parse().ok());
-    desk.lock().expect("no panic").hear(body);
+    if !desk.lock().expect("no panic").hear(body) {
+        let problem = json!({"code": "incomplete_report", "detail": "what it adds to is not known"});
+        return (StatusCode::CONFLICT, Json(problem)).into_response();
+    }
     loop {
         let change = changed.notified();
         let answer = desk.lock().expect("no panic").answer(known);
@@ -310,7 +331,17 @@ async fn sync(
 }
 
 impl Desk {
-    fn hear(&mut self, call: Value) {
+    /// Whether it is known what the call adds to.
+    fn hear(&mut self, mut call: Value) -> bool {
+        call["news"] = json!(call["workers"].as_array().expect("a list").len());
+        if let Some(since) = call["since"].as_u64() {
+            if !self.last.as_ref().is_some_and(|(boot, last)| call["boot"] == **boot && since <= *last) {
+                return false;
+            }
+            self.complete(&mut call);
+        }
+        self.last =
+            Some((call["boot"].as_str().expect("a text").to_owned(), call["report"].as_u64().expect("a number")));
         if self.mood == Mood::Well && (call["store"].is_null() || call["store"] == self.store.as_str()) {
             for report in call["workers"].as_array().expect("a list") {
                 let id = report["id"].as_str().expect("an id");
@@ -320,6 +351,16 @@ impl Desk {
             }
         }
         self.told.push(call);
+        true
+    }
+
+    /// With what was told before of workers that are not told of anew.
+    fn complete(&self, call: &mut Value) {
+        let before = self.told.last().and_then(|before| before["workers"].as_array()).cloned().unwrap_or_default();
+        let news = call["workers"].as_array_mut().expect("a list");
+        let is_old = |report: &Value| news.iter().all(|new| new["id"] != report["id"]);
+        let old: Vec<_> = before.into_iter().filter(|report| report["state"] != "gone" && is_old(report)).collect();
+        news.extend(old);
     }
 
     /// `None` where nothing has changed since that revision.
@@ -332,9 +373,10 @@ impl Desk {
                     wish["id"] = json!(id);
                     wish
                 };
-                let workers: Vec<_> = self.wishes.iter().map(with_id).collect();
+                let is_told = |(id, _): &(&String, &Value)| self.only.as_ref().is_none_or(|only| only == *id);
+                let workers: Vec<_> = self.wishes.iter().filter(is_told).map(with_id).collect();
                 let body = json!({"store": self.store, "revision": self.revision.to_string(), "heartbeat_seconds": 2,
-                    "health_seconds": 30, "workers": workers, "news": "of a newer server"});
+                    "health_seconds": 30, "complete": self.only.is_none(), "workers": workers, "news": "of a newer server"});
                 Some(Json(body).into_response())
             }
             Mood::Refusing(status) => {

@@ -42,6 +42,8 @@ enum Act {
     SyncAdopts,
     SyncBusy,
     SyncReleased,
+    SyncPart,
+    Wait,
     ReapLease,
     ReapIdle,
     ReapRunner,
@@ -49,7 +51,7 @@ enum Act {
     ReapWorker,
 }
 
-const ACTS: [Act; 31] = [
+const ACTS: [Act; 33] = [
     Act::Define,
     Act::DefineAnew,
     Act::Delete,
@@ -76,6 +78,8 @@ const ACTS: [Act; 31] = [
     Act::SyncAdopts,
     Act::SyncBusy,
     Act::SyncReleased,
+    Act::SyncPart,
+    Act::Wait,
     Act::ReapLease,
     Act::ReapIdle,
     Act::ReapRunner,
@@ -189,7 +193,8 @@ impl Act {
                     pool.scene.pass(by(11));
                 }
             }
-            Self::Confirm | Self::SyncTaken | Self::ReapWorker => {
+            Self::Wait => drop(pool.ask(&wish(Some("anna"))).await),
+            Self::Confirm | Self::SyncTaken | Self::SyncPart | Self::ReapWorker => {
                 ready.lease = Some(pool.ask(&wish(Some("anna"))).await);
                 let told = pool.sync(runner).await;
                 runner.obey(&told);
@@ -297,7 +302,7 @@ impl Act {
             Self::Recycle => store.mark_worker(tenant, ready.worker, "recycle", None).await.map(told),
             Self::SyncNew => {
                 let another = TestRunner::new("two", 5);
-                store.sync_runner(&pool.pool, &another.runner, HEARD).await.map(told)
+                store.sync_runner(&pool.pool, &another.runner, None, HEARD).await.map(told)
             }
             Self::SyncStarted
             | Self::SyncTaken
@@ -305,7 +310,17 @@ impl Act {
             | Self::SyncLost
             | Self::SyncAdopts
             | Self::SyncBusy
-            | Self::SyncReleased => store.sync_runner(&pool.pool, &ready.runner.runner, HEARD).await.map(told),
+            | Self::SyncReleased => store.sync_runner(&pool.pool, &ready.runner.runner, None, HEARD).await.map(told),
+            Self::SyncPart => {
+                let mut runner = ready.runner.runner.clone();
+                (runner.since, runner.report) = (Some(runner.report), runner.report + 1);
+                store.sync_runner(&pool.pool, &runner, Some(0), HEARD).await.map(told)
+            }
+            Self::Wait => {
+                let mut runner = ready.runner.runner.clone();
+                runner.report += 1;
+                store.await_orders(&pool.pool, &runner, runner.report - 1, None, HEARD).await.map(told)
+            }
             Self::ReapLease | Self::ReapIdle | Self::ReapRunner => {
                 store.reap_leases(shard, TERM, 100, HEARD).await.map(told)
             }

@@ -47,8 +47,8 @@ impl TestRunner {
     pub(crate) fn new(name: &str, capacity: u32) -> Self {
         let strict = |text: &str| Name::strict(text).expect("a name");
         let (name, host, driver, boot) = (strict(name), strict("host"), strict("process"), strict("boot"));
-        let (draining, report, workers) = (false, 0, Vec::new());
-        Self { runner: Runner { name, host, driver, capacity, draining, boot, report, workers } }
+        let (draining, report, since, workers) = (false, 0, None, Vec::new());
+        Self { runner: Runner { name, host, driver, capacity, draining, boot, report, since, workers } }
     }
 
     fn observed(&mut self, id: &str) -> &mut Observed {
@@ -159,7 +159,7 @@ impl PoolScene {
 
     /// What it told last, once more.
     pub(crate) async fn hear(&self, runner: &TestRunner) -> Result<Vec<Instruction>, StoreError> {
-        Ok(self.scene.store.sync_runner(&self.pool, &runner.runner, HEARD).await?.instructions)
+        Ok(self.scene.store.sync_runner(&self.pool, &runner.runner, None, HEARD).await?.instructions)
     }
 
     /// One round: what was told is done, and told back.

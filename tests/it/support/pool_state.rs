@@ -113,7 +113,11 @@ impl State {
             add("pool:default:py:workers", id, number(worker, "created_at"));
             add(&format!("pool:default:py:in:{}", text(worker, "state")), id, since);
             add("pool:default:py:spare", id, since.filter(|_| is_spare(worker)));
-            add(&format!("runner:default:py:{}:workers", text(worker, "runner")), id, Some(0));
+            add(
+                &format!("runner:default:py:{}:workers", text(worker, "runner")),
+                id,
+                number(worker, "told").or(Some(0)),
+            );
             add("due:pool", &format!("worker:{id}"), number(worker, "due_at"));
         }
         for (id, lease) in &self.leases {
