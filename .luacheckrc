@@ -2,7 +2,7 @@
 std = "lua51"
 max_line_length = 120
 -- What a script of pools has read, and is to write: lua/pool/shared.lua.
-globals = { "pools", "workers", "leases", "hints", "heard", "moving", "steps" }
+globals = { "pools", "workers", "leases", "hints", "heard", "moving", "steps", "runners" }
 read_globals = {
   -- Redis
   "redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit",
@@ -35,24 +35,26 @@ read_globals = {
   "recovery", "REMEDIES",
   -- lua/pool/shared.lua, prepended to those of pools
   "load_once", "set_of", "load_pool", "rule", "runner_member", "worker_of", "session_key",
-  "lease_of", "tell_waiter", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
+  "lease_of", "tell_waiter", "runner_of", "call_runner", "instruct", "is_spare", "move_worker", "new_worker", "dismiss", "end_lease", "free",
   "take_away", "note_wait", "WAITS_MS", "grant", "is_heard", "first_in_line", "first_of", "next_spare", "worker_for", "serve", "hold",
   "flaps_of", "context_of", "decide", "wear_of",
   -- lua/pool/keyed.lua, after it
   "is_keyed", "count_keyed", "give_up", "let_go", "use_again", "ask_again", "answer_of", "rebind", "make_room", "end_idle",
   -- lua/pool/save.lua, after it
-  "belongs", "say", "event_of", "ERRORS", "LOST", "save_worker", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
+  "belongs", "say", "event_of", "ERRORS", "LOST", "save_worker", "save_runner", "save_session", "save_lease", "save_all", "WORKER_MEMORY_SECONDS",
   "PAST_MAX", "EVENTS_MAX", "LOOK_MAX", "OFFER_MS", "prefix", 
-  -- lua/pool/demand.lua, prepended to those of pools
-  "note_arrival", "foreseen", "note_start", "note_failed_start", "wanted_now", "leaves", "more_free", "rooms_of",
-  "note_plan", "ARRIVALS_MS", "BACKOFF_STEPS_MAX",
-  -- lua/pool/failure.lua, after it
+  -- lua/pool/measures.lua, prepended to those of pools that see arrivals and starts
+  "note_arrival", "note_start", "note_failed_start", "ARRIVALS_MS", "BACKOFF_STEPS_MAX",
+  -- lua/pool/demand.lua, prepended to those of pools that plan
+  "foreseen", "wanted_now", "leaves", "more_free", "rooms_of", "note_plan",
+  -- lua/pool/failure.lua, prepended to those that notice failures
   "note_recovery", "treat", "FLAPS_MAX", "GONE",
   -- lua/reap/brake.lua, prepended to those of pools
   "was_away", "spared", "BRAKE_MIN",
-  -- lua/runner/follow.lua, prepended to those of pools
-  "action_of", "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_release", "follow_health", "follow_end", "follow", "dismiss_spare",
-  "is_late", "boots_before", "WORKERS_MAX", "BOOTS_MAX", "ACTIONS",
+  -- lua/runner/shared.lua, prepended to those that hear and tell runners
+  "WORKERS_MAX", "BOOTS_MAX", "ACTIONS", "last_heard", "objection", "boots_before", "unheard", "action_of", "wish_of",
+  -- lua/runner/follow.lua, prepended to the one that hears what they tell
+  "take_in", "adopt_session", "shows_session", "catch_up", "follow_instruction", "follow_release", "follow_health", "follow_end", "follow", "dismiss_spare",
 }
 
 -- What is shared is used by the scripts that it is prepended to; a `load` of our own is meant.
@@ -70,3 +72,4 @@ files["**/demand.lua"] = { ignore = { "211" } }
 files["**/brake.lua"] = { ignore = { "211" } }
 files["**/follow.lua"] = { ignore = { "211" } }
 files["**/record.lua"] = { ignore = { "211" } }
+files["**/measures.lua"] = { ignore = { "211" } }

@@ -22,7 +22,9 @@ end
 local function write_changes(key, before, now)
   local set, gone = {}, {}
   for field, value in pairs(now) do
-    if tostring(value) ~= before[field] then
+    local was = before[field]
+    -- Most are as they were read: a comparison of two strings costs less than a call.
+    if value ~= was and tostring(value) ~= was then
       set[#set + 1] = field
       set[#set + 1] = tostring(value)
     end

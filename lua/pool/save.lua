@@ -64,7 +64,8 @@ local function save_worker(id, w, before)
   end
   belongs(set_of(p, 'spare'), id, is_spare(before) and tonumber(before.since), is_spare(w) and since)
   belongs(set_of(p, 'workers'), id, was and tonumber(before.created_at), lives and tonumber(w.created_at))
-  belongs(prefix .. runner_member(w) .. ':workers', id, was and tonumber(before.told or 0), lives and tonumber(w.told or 0))
+  belongs(prefix .. runner_member(w) .. ':workers', id, was and tonumber(before.told or 0),
+    lives and tonumber(w.told or 0))
   belongs(prefix .. 'due:pool', member, tonumber(before.due_at), lives and tonumber(w.due_at))
 end
 

@@ -19,8 +19,8 @@ local function last_heard(runner_key)
   return { boot = last[1], report = tonumber(last[2]) or 0, boots = last[3] or '' }
 end
 
--- Why a report is not heard: a newer one was (of the same start, or of a later one), or it adds to one (`since`) that is
--- not known. What was heard last may be said again.
+-- Why a report is not heard: a newer one was (of the same start, or of a later one), or it adds to one (`since`) that
+-- is not known. What was heard last may be said again.
 local function objection(last, boot, report, since)
   local is_same = last.boot == boot
   local is_before = (' ' .. last.boots .. ' '):find(' ' .. boot .. ' ', 1, true)

@@ -22,7 +22,8 @@ end
 local last, listed, is_whole = unheard(KEYS[2], ARGV[6])
 local answer = { now, tonumber(pool[1]), last, is_whole and 1 or 0 }
 for _, id in ipairs(listed) do
-  local w = redis.call('HMGET', key_prefix .. 'worker:' .. id, 'state', 'instruction', 'token', 'due_at', 'lease', 'session')
+  local key = key_prefix .. 'worker:' .. id
+  local w = redis.call('HMGET', key, 'state', 'instruction', 'token', 'due_at', 'lease', 'session')
   w = { state = w[1], instruction = w[2], token = w[3], due_at = w[4], lease = w[5], session = w[6] }
   if w.state then
     answer[#answer + 1] = wish_of(key_prefix, id, w, pool[2], now)

@@ -31,6 +31,7 @@ pub(crate) fn is_shared(file: &File) -> bool {
             "/pool/states.lua",
             "/pool/save.lua",
             "/pool/keyed.lua",
+            "/pool/measures.lua",
             "/pool/demand.lua",
             "/reap/brake.lua",
             "/runner/follow.lua",
