@@ -11,6 +11,7 @@ mod binary_connections;
 mod binary_dev;
 mod binary_locks;
 mod binary_pools;
+mod binary_redis_access;
 mod binary_replicas;
 mod binary_stop;
 mod dispatch_service;

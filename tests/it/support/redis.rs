@@ -56,16 +56,23 @@ impl TestRedis {
 
     /// A master, a replica of it, and three Sentinels that take a master for lost after a second.
     pub(crate) async fn with_sentinels() -> Self {
-        let master = Server::start(&[]).await;
-        let replica = Server::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
+        Self::with_sentinels_and(&["nobody", "off"]).await
+    }
+
+    /// The same, where all of them know a user, too: a name with its rules.
+    pub(crate) async fn with_sentinels_and(user: &[&str]) -> Self {
+        let master = Server::start(&[&["--user"], user].concat()).await;
+        let port = master.port.to_string();
+        let replica = Server::start(&[&["--replicaof", "127.0.0.1", &port, "--user"], user].concat()).await;
         eventually("the replica is connected", async || {
             replica.info("master_link_status").await.filter(|it| it == "up")
         })
         .await;
         let config = format!(
             "sentinel monitor {SERVICE} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {SERVICE} 1000\n\
-             sentinel failover-timeout {SERVICE} 3000\n",
-            master.port
+             sentinel failover-timeout {SERVICE} 3000\nuser {}\n",
+            master.port,
+            user.join(" ")
         );
         let sentinels = futures_util::future::join_all((0..3).map(|_| Server::start_sentinel(&config))).await;
         let known = format!("name={SERVICE},status=ok,address={},slaves=1,sentinels=3", master.address());
