@@ -340,3 +340,41 @@ fn complaint(trouble: &Trouble, is_last: bool) -> Duration {
     let pause = if is_last || matches!(trouble, Trouble::Passing(_)) { PASSING } else { REFUSED };
     pause.drawn(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(id: &str, state: State) -> Report {
+        Report::new(id.to_owned(), state)
+    }
+
+    #[test]
+    fn what_was_told_and_not_answered_is_told_again_also_where_it_is_as_before() {
+        let mut heard = Heard::nothing();
+        let ready = [report("a", State::Ready), report("b", State::Ready)];
+        let (since, told) = heard.news(ready.clone().into_iter(), false);
+        assert_eq!((since, &told[..]), (None, &ready[..]));
+        heard.add(1, told);
+        assert_eq!(heard.news(ready.clone().into_iter(), false), (Some(1), vec![]));
+
+        // Whether that it was busy was heard is not known: that it is ready is news.
+        let (_, told) = heard.news([report("a", State::Busy), ready[1].clone()].into_iter(), false);
+        assert_eq!(told, [report("a", State::Busy)]);
+        let (since, told) = heard.news(ready.clone().into_iter(), false);
+        assert_eq!((since, &told[..]), (Some(1), &ready[..1]));
+        heard.add(3, told);
+        assert_eq!(heard.news(ready.clone().into_iter(), false), (Some(3), vec![]));
+        assert_eq!(heard.news(ready.clone().into_iter(), true), (None, ready.to_vec()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_is_told_now_and_then() {
+        let (mut heard, ready) = (Heard::nothing(), vec![report("a", State::Ready)]);
+        heard.add(1, ready.clone());
+        tokio::time::advance(WHOLE_EVERY - Duration::from_millis(1)).await;
+        assert_eq!(heard.news(ready.clone().into_iter(), false), (Some(1), vec![]));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(heard.news(ready.clone().into_iter(), false), (None, ready));
+    }
+}
