@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::binary_pools::Yard;
 use crate::runner_desk::{ask, echo};
 use crate::support::eventually;
+use crate::support::yard::Yard;
 
 const TRIGGER: &str = "/api/v1/trigger";
 

@@ -10,6 +10,7 @@ mod binary_commands;
 mod binary_connections;
 mod binary_dev;
 mod binary_locks;
+mod binary_pool_faults;
 mod binary_pools;
 mod binary_replicas;
 mod binary_stop;
