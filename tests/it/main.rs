@@ -13,6 +13,7 @@ mod binary_locks;
 mod binary_pool_faults;
 mod binary_pools;
 mod binary_replicas;
+mod binary_session_commands;
 mod binary_stop;
 mod dispatch_service;
 mod errors;
