@@ -10,6 +10,8 @@ read_globals = {
   "clock", "next_token", "refuse", "read_hash", "sooner", "term_is_over",
   -- lua/lock/shared.lua, prepended to those of locks
   "lease_of", "is_held", "outlive", "told",
+  -- lua/lease/shared.lua, prepended to those by which a lease lasts for longer
+  "prolong",
   -- lua/idempotency.lua, prepended to those that take an Idempotency-Key
   "replay", "take_up", "keep",
   -- lua/record.lua, prepended to those that change a hash as a table

@@ -85,8 +85,7 @@ schemathesis: setup ## try the API with its own document: 3 seeds, 500 examples 
 schemathesis-short: setup
 	scripts/schemathesis 30 1
 
-bench: ## measure: a table with the limit beside each figure
-	scripts/setup run
+bench: setup ## measure: a table with the limit beside each figure
 	cargo bench --locked
 
 soak: setup ## the large forms of tests: 10,000 idle connections, 20 restarts, LiveKit away for 30 s

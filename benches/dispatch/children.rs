@@ -9,7 +9,7 @@ use greenroom::store::keys::Shard;
 use greenroom::store::{Store, StoreOptions};
 
 /// The API key of the replicas.
-const KEY: &str = "a-key-of-a-bench";
+pub(crate) const KEY: &str = "a-key-of-a-bench";
 /// The agent that is asked for.
 pub(crate) const AGENT: &str = "guide";
 /// The unit of `/proc/<pid>/stat`: a hundredth of a second on Linux.

@@ -21,6 +21,7 @@ mod load;
 mod pools;
 mod scale;
 mod table;
+mod workers;
 
 use children::{Child, Redis};
 use load::{Load, Shape};
@@ -61,6 +62,9 @@ async fn main() {
     }
     if is_asked("pools") {
         pools::lease_and_release(&POOLS, lasting).await;
+    }
+    if is_asked("workers") {
+        workers::one_after_another().await;
     }
     if is_asked("scale") {
         let most = number("GREENROOM_BENCH_DISPATCHES", LIVE);

@@ -16,8 +16,6 @@ if l.state ~= 'held' or tonumber(l.until_at) <= now then
 end
 local told = redis.call('GET', prefix .. 'assignment:' .. id)
 if ARGV[2] ~= '' and now + ARGV[2] > tonumber(l.until_at) then
-  l.lease_ms, l.until_at = ARGV[2], now + ARGV[2]
-  redis.call('HSET', prefix .. 'lease:' .. id, 'lease_ms', l.lease_ms, 'until_at', l.until_at)
-  redis.call('ZADD', KEYS[2], l.until_at, 'lease:' .. id)
+  prolong(prefix .. 'lease:' .. id, KEYS[2], id, ARGV[2], now)
 end
 return { now, redis.call('HGETALL', prefix .. 'lease:' .. id), told }

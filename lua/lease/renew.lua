@@ -18,8 +18,5 @@ local is_own = l.pool_key and l.pool_key:sub(1, #ARGV[5]) == ARGV[5] and l.token
 if not is_own or l.state ~= 'held' or tonumber(l.until_at) <= now then
   return refuse('NOT_OWNER', 'the lease is over')
 end
-l.lease_ms = ARGV[4] ~= '' and ARGV[4] or l.lease_ms
-l.until_at = now + l.lease_ms
-redis.call('HSET', KEYS[1], 'lease_ms', l.lease_ms, 'until_at', l.until_at)
-redis.call('ZADD', KEYS[2], l.until_at, 'lease:' .. ARGV[2])
-return keep(once, { now, l.until_at })
+local lease_ms = ARGV[4] ~= '' and ARGV[4] or l.lease_ms
+return keep(once, { now, prolong(KEYS[1], KEYS[2], ARGV[2], lease_ms, now) })

@@ -67,13 +67,16 @@ impl Core {
         self.pools.get().filter(|_| is_lease).unwrap_or(&self.own)
     }
 
-    /// Who and what is in the dispatch's room.
+    /// Who and what is in the dispatch's room. What the dispatch holds is kept, also where no look comes about.
     pub(super) async fn look(&self, dispatch: &Dispatch, with_dispatches: bool) -> Result<Look, ProviderError> {
         let (place, served) = (&dispatch.place, self.served_by(&dispatch.provider));
         let (room, agent) = (place.provider_room(), place.agent.as_str());
-        // Also where the breaker keeps the look from being made.
-        served.provider.keep(&room, agent).await;
-        self.guarded("look", &served.breakers.look, served.provider.look(&room, agent, with_dispatches)).await
+        let look = served.provider.look(&room, agent, with_dispatches);
+        let look = self.guarded("look", &served.breakers.look, look).await;
+        if look.is_err() {
+            served.provider.keep(&room, agent).await;
+        }
+        look
     }
 
     /// Who and what is in a room of the service's own provider.

@@ -30,6 +30,7 @@ mod livekit;
 mod locks;
 mod openapi;
 mod operation;
+mod paging;
 mod peer;
 mod policies;
 mod pools;

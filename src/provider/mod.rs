@@ -200,8 +200,8 @@ impl Provider {
         }
     }
 
-    /// Keeps what a dispatch of the agent in the room holds, where it would lapse by itself. It needs no answer: the next
-    /// look shows what there is.
+    /// Keeps what a dispatch of the agent in the room holds, where it would lapse by itself, and no look that did so came
+    /// about. It needs no answer: the next look shows what there is.
     pub async fn keep(&self, room: &str, agent: &str) {
         if let Self::Pool(provider) = self {
             provider.keep(room, agent).await;
@@ -209,7 +209,7 @@ impl Provider {
     }
 
     /// Who is in the room, and (where `with_dispatches`) which dispatches it has: a pool tells of those of the agent
-    /// alone. A missing room is an answer, not an error, and is told at once.
+    /// alone, and keeps what they hold. A missing room is an answer, not an error, and is told at once.
     pub async fn look(&self, room: &str, agent: &str, with_dispatches: bool) -> Result<Look, ProviderError> {
         match self {
             Self::LiveKit(provider) => Box::pin(provider.look(room, with_dispatches)).await,

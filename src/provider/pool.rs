@@ -82,7 +82,8 @@ impl PoolProvider {
         // Other agents in the room are none of the pool's.
         look.agents.clear();
         look.dispatches = with_dispatches.then(Vec::new);
-        let Some((lease, told)) = self.pools.held_by(&pool, &session, None).await? else { return Ok(look) };
+        let held = self.pools.held_by(&pool, &session, Some(self.options.lease)).await?;
+        let Some((lease, told)) = held else { return Ok(look) };
         let parts = told.as_ref().map(Assignment::parts);
         // A session that somebody else made under the room's name is no dispatch; one that an emptied Redis remembers
         // by name only may be.

@@ -38,6 +38,7 @@ const POOL: &[&str] = &[
     lua!("pool/keyed.lua"),
     lua!("pool/save.lua"),
 ];
+const LEASE: &[&str] = &[lua!("lease/shared.lua")];
 const MEASURES: &[&str] = &[lua!("pool/measures.lua")];
 const DEMAND: &[&str] = &[lua!("pool/measures.lua"), lua!("pool/demand.lua")];
 const FAILURE: &[&str] = &[lua!("pool/measures.lua"), lua!("pool/failure.lua")];
@@ -155,10 +156,10 @@ scripts! {
     POOL_PLAN = [POOL, DEMAND], "pool/plan.lua";
     POOL_ACQUIRE = [POOL, MEASURES], "pool/acquire.lua";
     LEASE_CONFIRM = [POOL], "lease/confirm.lua";
-    LEASE_RENEW = [ONCE], "lease/renew.lua";
+    LEASE_RENEW = [ONCE, LEASE], "lease/renew.lua";
     LEASE_RELEASE = [POOL], "lease/release.lua";
     LEASE_GET = [], "lease/get.lua";
-    LEASE_OF_SESSION = [], "lease/of_session.lua";
+    LEASE_OF_SESSION = [LEASE], "lease/of_session.lua";
     SESSION_PAGE = [], "session/page.lua";
     SESSION_GET = [], "session/get.lua";
     SESSION_END = [POOL], "session/end.lua";

@@ -1,10 +1,12 @@
-//! Rooms whose agents are workers of a pool, with everything real: a replica, a runner, Python workers.
+//! Rooms whose agents are workers of a pool, with everything real: a replica, a runner, workers. Where LiveKit has the
+//! rooms, that is the stand-in.
 
 use serde_json::{Value, json};
 
-use crate::binary_pools::Yard;
-use crate::runner_desk::{ask, echo};
+use crate::runner_desk::{ask, demo, echo};
+use crate::standin::{Fault, Method, Standin, Timings};
 use crate::support::eventually;
+use crate::support::yard::Yard;
 
 const TRIGGER: &str = "/api/v1/trigger";
 
@@ -99,4 +101,41 @@ async fn who_finds_no_worker_hears_so_and_nothing_is_left_of_it() {
     })
     .await;
     assert_eq!((status, &second["reused"]), (200, &json!(false)), "{second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_keeps_its_worker_while_nobody_can_look_into_it() {
+    let livekit = Standin::start(Timings::fast()).await.expect("a stand-in");
+    let more = [
+        ("LIVEKIT_URL", livekit.url()),
+        ("LIVEKIT_API_KEY", livekit.api_key()),
+        ("LIVEKIT_API_SECRET", livekit.api_secret()),
+        ("GREENROOM_DISPATCH_PROVIDER", "pool"),
+        ("CLEANUP_INTERVAL_MS", "1000"),
+        ("GREENROOM_BREAKER_FAILURES_MAX", "1"),
+        ("GREENROOM_BREAKER_OPEN_MS", "1000"),
+        ("GREENROOM_BREAKER_OPEN_MS_MAX", "1000"),
+    ];
+    let mut yard = Yard::start_with(1, more, json!({"spare": 1, "max": 1})).await;
+    yard.add_runner(&demo(), 1);
+    yard.until_ready(1).await;
+    let (status, dispatch) = yard.post("/v1/dispatches", json!({"room": "lobby", "agent": "echo"})).await;
+    assert_eq!(status, 201, "{dispatch}");
+    let lease = format!("/v1/leases/{}", text(&dispatch, "provider_id"));
+    let kept = async |since: String| {
+        eventually("its lease lasts for longer", async || {
+            let expires = yard.get(&lease).await?["expires_at"].as_str()?.to_owned();
+            (expires > since).then_some(expires)
+        })
+        .await
+    };
+    kept(kept(String::new()).await).await;
+    // A look fails; then the breaker lets none be made.
+    for method in Method::ALL {
+        livekit.faults().set(method, Fault::unreachable());
+    }
+    let open = async || (yard.get("/v1/breakers/pool.look").await?["state"] == "open").then_some(());
+    eventually("the breaker of looks opens", open).await;
+    let expires = kept(String::new()).await;
+    kept(kept(expires).await).await;
 }

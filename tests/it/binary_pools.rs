@@ -1,115 +1,15 @@
 //! Pools with everything real: replicas behind a balancer, runners, Python workers that keep all they are told, and callers.
 
-#![expect(clippy::expect_used, reason = "a test fails by a panic")]
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::runner_desk::{ask, bad, echo, name, start_runner};
-use crate::support::client::Client;
-use crate::support::process::{Balancer, Process, Replica, is_running, own_address, settings};
-use crate::support::redis::TestRedis;
+use crate::runner_desk::{ask, bad, echo};
+use crate::support::yard::{Caller, POOL, Yard};
 use crate::support::{eventually, size_of_test};
-
-const KEY: &str = "a-key-of-a-test";
-const POOL: &str = "echo";
-
-/// Redis, replicas behind a balancer, and runners.
-pub(crate) struct Yard {
-    redis: TestRedis,
-    dir: tempfile::TempDir,
-    replicas: Vec<Replica>,
-    balancer: Balancer,
-    runners: Vec<Process>,
-    client: Client,
-}
-
-impl Yard {
-    async fn start(replicas: usize, pool: Value) -> Self {
-        Self::start_with(replicas, [], pool).await
-    }
-
-    /// The same, with more settings.
-    pub(crate) async fn start_with<const N: usize>(replicas: usize, more: [(&str, &str); N], pool: Value) -> Self {
-        let redis = TestRedis::start().await;
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut own = settings([
-            ("REDIS_URL", &redis.url()),
-            ("GREENROOM_API_KEY", KEY),
-            ("GREENROOM_DISPATCH_PROVIDER", "simulated"),
-            ("GREENROOM_SERVER_DRAIN_MS", "0"),
-            ("GREENROOM_SERVER_RATE_LIMIT_PER_SECOND", "0"),
-            ("GREENROOM_POOL_RUNNER_BELIEVED_MS", "3000"),
-            ("GREENROOM_LOG_FORMAT", "text"),
-        ]);
-        own.extend(settings(more));
-        let settings = own;
-        let starting = (0..replicas).map(|_| Replica::start(own_address(), &settings, dir.path()));
-        let replicas = futures_util::future::join_all(starting).await;
-        let addresses: Vec<_> = replicas.iter().map(|replica| replica.address).collect();
-        let balancer = Balancer::start(&addresses, dir.path()).await;
-        let client = Client::new(Duration::from_secs(40));
-        let yard = Self { redis, dir, replicas, balancer, runners: Vec::new(), client };
-        assert!(yard.put(&format!("/v1/pools/{POOL}"), pool).await < 300);
-        yard
-    }
-
-    pub(crate) fn add_runner(&mut self, command: &[String], capacity: u32) {
-        let name = format!("{}-{}", name(self.dir.path()), self.runners.len());
-        let (server, capacity) = (self.balancer.url(""), capacity.to_string());
-        let more = ["--capacity", &capacity];
-        self.runners.push(start_runner((&server, KEY), (POOL, &name), self.dir.path(), command, &more));
-    }
-
-    /// Posts, and returns status and answer.
-    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let request = self.client.post(self.balancer.url(path)).bearer_auth(KEY).json(&body);
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
-    }
-
-    /// Deletes, and returns the status.
-    pub(crate) async fn delete(&self, path: &str) -> u16 {
-        let request = self.client.request(reqwest::Method::DELETE, self.balancer.url(path)).bearer_auth(KEY);
-        request.send().await.expect("an answer").status().as_u16()
-    }
-
-    async fn put(&self, path: &str, body: Value) -> u16 {
-        let request = self.client.request(reqwest::Method::PUT, self.balancer.url(path)).bearer_auth(KEY);
-        request.json(&body).send().await.expect("an answer").status().as_u16()
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
-        self.client.get(self.balancer.url(path)).bearer_auth(KEY).send().await.ok()?.json().await.ok()
-    }
-
-    pub(crate) async fn status(&self) -> Option<Value> {
-        let pool = self.get(&format!("/v1/pools/{POOL}")).await?;
-        pool.get("status").cloned()
-    }
-
-    /// Waits until the pool is at rest with that many ready workers, and nothing else.
-    pub(crate) async fn until_ready(&self, count: u64) -> Value {
-        eventually(&format!("{count} workers are ready and nothing else is"), async || {
-            let status = self.status().await?;
-            let all: u64 = status["workers"].as_object()?.values().filter_map(Value::as_u64).sum();
-            let at_rest = status["workers"]["ready"] == count && all == count && status["leased"] == 0;
-            at_rest.then_some(status)
-        })
-        .await
-    }
-}
-
-/// Somebody who has sessions.
-#[derive(Clone)]
-struct Caller {
-    client: Client,
-    base: String,
-}
 
 /// What a session had: from when on it knew to when it began to give back, on one clock.
 #[derive(Debug, Clone)]
@@ -118,27 +18,6 @@ struct Had {
     token: u64,
     from: Instant,
     to: Instant,
-}
-
-impl Caller {
-    fn of(yard: &Yard) -> Self {
-        Self { client: yard.client.clone(), base: yard.balancer.url("") }
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Option<(u16, Value)> {
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(KEY).json(&body);
-        let answer = request.send().await.ok()?;
-        Some((answer.status().as_u16(), answer.json().await.unwrap_or_default()))
-    }
-
-    async fn lease(&self, body: Value) -> Option<(u16, Value)> {
-        self.post(&format!("/v1/pools/{POOL}/leases"), body).await
-    }
-
-    async fn release(&self, lease: &Value) -> Option<u16> {
-        let path = format!("/v1/leases/{}/release", lease["id"].as_str()?);
-        Some(self.post(&path, json!({"token": lease["token"]})).await?.0)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,62 +140,6 @@ async fn a_worker_that_lies_about_its_reset_is_discarded() {
     }
     assert_ne!(workers[0], workers[1]);
     assert_eq!(yard.until_ready(1).await["resets_proved"], 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_comes_back_empty_ends_no_session() {
-    let mut yard = Yard::start(1, json!({"spare": 2, "max": 6})).await;
-    yard.add_runner(&echo(), 6);
-    yard.until_ready(2).await;
-    let caller = Caller::of(&yard);
-    let mut leases = Vec::new();
-    for session in 0..3 {
-        let wish = json!({"session": format!("s{session}"), "wait_seconds": 20, "ttl_seconds": 600});
-        let (status, lease) = caller.lease(wish).await.expect("an answer");
-        assert_eq!(status, 201, "{lease}");
-        leases.push(lease);
-    }
-    let pid = async |lease: &Value| ask(lease["endpoint"].as_str().expect("an address"), "/pid", None).await;
-    let mut before = Vec::new();
-    for lease in &leases {
-        before.push(pid(lease).await);
-    }
-    yard.redis.run::<String>(&["FLUSHALL"]).await;
-    for lease in &leases {
-        let path = format!("/v1/leases/{}/renew", lease["id"].as_str().expect("an id"));
-        eventually("the lease is known again", async || {
-            let (status, _) = caller.post(&path, json!({"token": lease["token"]})).await?;
-            (status == 200).then_some(())
-        })
-        .await;
-    }
-    for (lease, before) in leases.iter().zip(&before) {
-        assert_eq!(&pid(lease).await, before, "its worker is the same process");
-        assert_eq!(caller.release(lease).await, Some(204));
-    }
-    yard.until_ready(2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_runner_that_is_killed_leaves_no_process_and_its_leases_end() {
-    let mut yard = Yard::start(1, json!({"spare": 1, "max": 4})).await;
-    yard.add_runner(&echo(), 4);
-    yard.until_ready(1).await;
-    // After the leader's first look at this shard everybody is given time, as after any break.
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let caller = Caller::of(&yard);
-    let (status, lease) = caller.lease(json!({"wait_seconds": 20, "ttl_seconds": 600})).await.expect("an answer");
-    assert_eq!(status, 201, "{lease}");
-    let pid = ask(lease["endpoint"].as_str().expect("an address"), "/pid", None).await;
-    let pid = pid["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
-    yard.runners[0].kill();
-    eventually("its worker went with it", async || (!is_running(pid)).then_some(())).await;
-    let path = format!("/v1/leases/{}", lease["id"].as_str().expect("an id"));
-    eventually("the lease is over", async || (yard.get(&path).await?["code"] == "lease_not_found").then_some(())).await;
-    let renewal = caller.post(&format!("{path}/renew"), json!({"token": lease["token"]})).await.expect("an answer");
-    assert_eq!((renewal.0, &renewal.1["code"]), (409, &json!("lease_lost")));
-    yard.add_runner(&echo(), 4);
-    yard.until_ready(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

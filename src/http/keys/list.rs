@@ -2,29 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::view::KeyView;
 use crate::http::auth::By;
 use crate::http::extract::Query;
-use crate::http::fields::PageLimit;
 use crate::http::openapi::refusals::refusals;
+use crate::http::paging::WhichPage;
 use crate::http::problem::Problem;
 use crate::http::state::App;
-
-/// Which page.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct Filter {
-    /// `next_cursor` of the page before, unchanged; without it the list begins.
-    cursor: Option<String>,
-    /// The most keys of a page.
-    #[serde(default)]
-    #[param(value_type = u32, minimum = 1, maximum = 1_000, default = 100, required = false)]
-    limit: PageLimit,
-}
 
 /// A page; it may be short, and still have a next one.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,14 +28,14 @@ refusals!(BadCursor, StoreUnavailable);
 /// List API keys
 ///
 /// Without their texts. Revoked and expired keys stay listed for 30 days.
-#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(Filter),
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(WhichPage),
     responses((status = 200, description = "A page of keys.", body = Answer), Refusals))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
     By(caller): By,
-    Query(filter): Query<Filter>,
+    Query(which): Query<WhichPage>,
 ) -> Result<Json<Answer>, Problem> {
-    let page = app.access.keys().list(&caller, filter.cursor.as_deref(), filter.limit.0).await?;
+    let page = app.access.keys().list(&caller, which.cursor.as_deref(), which.limit.0).await?;
     let keys = page.keys.into_iter().map(KeyView::from).collect();
     Ok(Json(Answer { keys, next_cursor: page.next_cursor }))
 }

@@ -69,6 +69,11 @@ pub(crate) fn echo() -> Vec<String> {
     vec![python(), root().join("clients/python/examples/echo_worker.py").display().to_string()]
 }
 
+/// The worker that `greenroom dev` shows: of all kinds it starts fastest.
+pub(crate) fn demo() -> Vec<String> {
+    vec![env!("CARGO_BIN_EXE_greenroom").to_owned(), "demo-worker".to_owned()]
+}
+
 /// A worker that misbehaves in this way.
 pub(crate) fn bad(way: &str) -> Vec<String> {
     vec![python(), root().join("tests/fixtures/runner/worker.py").display().to_string(), way.to_owned()]

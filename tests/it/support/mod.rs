@@ -15,6 +15,7 @@ pub(crate) mod replica;
 pub(crate) mod scene;
 pub(crate) mod server;
 pub(crate) mod stage;
+pub(crate) mod yard;
 
 /// How long a test waits for what should happen: generous, for no test asserts a speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
