@@ -10,6 +10,12 @@ use uuid::Uuid;
 #[error("not an id of that kind")]
 pub struct InvalidId;
 
+/// When a `UUIDv7` was made, in milliseconds since 1970.
+pub fn made_at_ms(unique: Uuid) -> u64 {
+    let [a, b, c, d, e, f, ..] = *unique.as_bytes();
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
 /// Makes a type of id for each kind.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $kind:literal;)+) => {$(
@@ -29,6 +35,11 @@ macro_rules! ids {
             /// The shard that holds what the id names.
             pub fn shard(self) -> u16 {
                 self.shard
+            }
+
+            /// When it was made, in milliseconds since 1970, by the clock of whoever made it: for hints, not for decisions.
+            pub fn made_at_ms(self) -> u64 {
+                made_at_ms(self.unique)
             }
         }
 
@@ -77,6 +88,12 @@ mod tests {
         assert!(id.to_string().to_uppercase().parse::<DispatchId>().is_err());
         assert!(id.to_string().replace("_17_", "_017_").parse::<DispatchId>().is_err());
         assert!("dsp_17_".parse::<DispatchId>().is_err());
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        let id: LeaseId = "lse_23_01a1ff958882726c985e81c964e9913d".parse().unwrap();
+        assert_eq!(id.made_at_ms(), 1_795_289_352_322);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn obey(runner: &mut Runner, told: &[Instruction]) {
         (worker.instruction, worker.done) = (Some(instruction.token), true);
         let is_busy = worker.state == ObservedState::Busy;
         worker.lease = instruction.lease.clone().filter(|_| is_busy);
-        worker.session = worker.lease.clone();
+        worker.session.clone_from(&worker.lease);
         runner.workers.push(worker);
     }
 }

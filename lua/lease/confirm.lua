@@ -24,8 +24,8 @@ if w then
 end
 if l.state == 'offered' and l.taken then
   hold(l, now)
-elseif l.state == 'idle' then
-  use_again(p, l, l.lease_ms, now)
+elseif l.state == 'idle' or l.state == 'held' and tonumber(l.until_at) <= now then
+  ask_again(p, l, now, l.lease_ms)
 end
 local refused = take_up(once, now, ARGV[3])
 if refused then

@@ -11,7 +11,7 @@ local now, prefix = clock(ARGV[1]), KEYS[1]:match('^gr:{%d+}:')
 redis.call('ZCARD', KEYS[2])
 local id = redis.call('HGET', KEYS[1], 'lease')
 local l = id and read_hash(prefix .. 'lease:' .. id) or {}
-if l.state ~= 'held' or tonumber(l.until_at) <= now then
+if l.state ~= 'held' then
   return { now, {}, false }
 end
 local told = redis.call('GET', prefix .. 'assignment:' .. id)

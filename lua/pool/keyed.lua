@@ -38,7 +38,7 @@ local function use_again(p, l, lease_ms, now)
   count_keyed(p, 'keyed_reused')
 end
 
--- The same session asks again: its lease, or its wait, lasts as long as it would now, if it did not already.
+-- The session asks again: its lease, or its wait, lasts as long as it would now, if it did not already.
 local function ask_again(p, l, now, lease_ms, wait_ms)
   if l.state == 'held' then
     l.until_at = math.max(l.until_at, now + lease_ms)
@@ -55,8 +55,7 @@ local function answer_of(l, now, is_reused)
   local fields = flatten(l)
   fields[#fields + 1] = 'reused'
   fields[#fields + 1] = is_reused and '1' or '0'
-  local is_over = l.state == 'ended' or l.state == 'held' and tonumber(l.until_at) <= now
-  return { is_over and 'none' or l.state, now, fields }
+  return { l.state == 'ended' and 'none' or l.state, now, fields }
 end
 
 -- Takes the key away from a worker that is not well, which goes; the key gets another one. Whether it did.

@@ -126,6 +126,7 @@ impl Classify for PoolError {
                 Category::Conflict.class().again(true)
             }
             Self::Draining | Self::InUse | Self::LeaseLost => Category::Conflict.class(),
+            Self::Unsure => Category::Dependency.class(),
             Self::BadCursor | Self::KeyReused => Category::Validation.class(),
             Self::Store(error) => error.class(),
         }

@@ -312,6 +312,9 @@ pub enum PoolError {
     /// The lease is over, or was never the caller's.
     #[error("the lease is over")]
     LeaseLost,
+    /// Redis may have lost the lease, and its runner has still to tell of it.
+    #[error("it is not known yet whether the lease is over")]
+    Unsure,
     /// A newer report of the runner was heard.
     #[error("a newer report was heard")]
     StaleReport,

@@ -10,7 +10,7 @@ use super::{
     Worker,
 };
 use crate::cursor::{self, Walk};
-use crate::id::{LeaseId, WorkerId};
+use crate::id::{LeaseId, WorkerId, made_at_ms};
 use crate::idempotency::Once;
 use crate::name::Name;
 use crate::store::keys::{Shard, shard_of_pool};
@@ -201,7 +201,19 @@ impl Pools {
         lasts: Option<Duration>,
         once: Option<&Once>,
     ) -> Result<u64, PoolError> {
-        Ok(self.store.renew_lease(tenant, lease, lasts, once).await?)
+        match self.store.renew_lease(tenant, lease, lasts, once).await {
+            Err(StoreError::Refused(Refusal::NotOwner)) if self.may_come_back(lease.0).await? => Err(PoolError::Unsure),
+            renewed => Ok(renewed?),
+        }
+    }
+
+    /// Whether a lease may be one of before Redis came back empty, of which its runner has still to tell: for as long as
+    /// silence counts for nothing. Ids tell their times by replicas' clocks, enough for which of two refusals is told.
+    async fn may_come_back(&self, id: LeaseId) -> Result<bool, PoolError> {
+        let Some(schema) = self.store.read_schema().await? else { return Ok(true) };
+        let Ok(born_ms) = schema.store_id.parse().map(made_at_ms) else { return Ok(false) };
+        let age = Duration::from_millis(LeaseId::new(0).made_at_ms().saturating_sub(born_ms));
+        Ok(age < self.believed && id.made_at_ms() < born_ms)
     }
 
     /// Gives a lease back. One that is over counts as given back.

@@ -67,7 +67,12 @@ async fn a_redis_that_comes_back_empty_ends_no_session() {
     let (mut yard, sessions) = yard_of_sessions("15000").await;
     yard.restart_redis_empty().await;
     for session in &sessions {
-        eventually("its runner has told of it", async || (session.renew(&yard).await.0 == 200).then_some(())).await;
+        eventually("its runner has told of it", async || {
+            let (status, answer) = session.renew(&yard).await;
+            assert_ne!(status, 409, "it was never over: {answer}");
+            (status == 200).then_some(())
+        })
+        .await;
     }
     for session in &sessions {
         let lease = yard.get(&session.path("")).await.expect("a lease");

@@ -250,6 +250,12 @@ async fn after_a_break_everybody_is_given_time() {
     pool.sync(&mut runner).await;
     let (id, token) = (lease.id, lease.token.expect("a token"));
     let renewed = pool.scene.store.renew_lease(&pool.pool.tenant, (id, token), None, None).await;
+    assert_eq!(renewed.expect("a renewal"), pool.scene.now() + 60_000);
+    pool.pass(&mut runner, Duration::from_secs(55)).await;
+    assert_eq!(pool.state(lease.worker.expect("a worker")).await.0, WorkerState::Busy);
+    // Who does not use that time loses its worker after all.
+    pool.pass(&mut runner, Duration::from_secs(30)).await;
+    let renewed = pool.scene.store.renew_lease(&pool.pool.tenant, (id, token), None, None).await;
     assert_eq!(refusal(renewed), Refusal::NotOwner);
 }
 

@@ -293,14 +293,14 @@ async fn a_plan_that_comes_twice_starts_no_worker_twice() {
     pool.scene.check_keys().await;
 }
 
-/// Who asks how its lease stands when that is over, and nobody has looked yet, is not told that it has it.
+/// Whoever comes for its lease when its time is over has it, with time to use it, until somebody has ended it.
 #[tokio::test]
-async fn a_lease_that_is_over_is_nobodys() {
+async fn a_lease_whose_time_is_over_is_its_holders_until_it_is_ended() {
     let (pool, mut runner) = PoolScene::with_workers(settings(), 1).await;
     let lease = pool.lease(&mut runner, Some("anna")).await;
     pool.scene.pass(Duration::from_mins(1));
-    assert!(matches!(pool.confirm(lease.id).await, LeaseAsked::None));
-    // It is still its own if it asks for it anew, as long as nobody has it taken away.
+    assert_eq!(pool.held(lease.id).await.until_ms, Some(pool.scene.now() + 60_000));
+    pool.scene.pass(Duration::from_mins(1));
     let LeaseAsked::Held(again) = pool.ask_as(pool.new_id(), &wish(Some("anna"))).await.expect("an answer") else {
         panic!("it is held");
     };

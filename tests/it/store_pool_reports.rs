@@ -133,7 +133,7 @@ async fn of_a_worker_that_is_gone_its_runner_hears_by_hearing_of_all_the_others(
     pool.scene.store.mark_worker(&pool.pool.tenant, goes, "recycle", None).await.expect("a worker");
     let news = wait(&pool, &runner, Some(0)).await;
     // It does not go, and is given up.
-    pool.pass(&mut runner, Duration::from_secs(60)).await;
+    pool.pass(&mut runner, Duration::from_mins(1)).await;
     assert_eq!(pool.state(goes).await.0, WorkerState::Terminated);
     let all = wait(&pool, &runner, Some(news.told)).await;
     assert!(all.complete, "{all:?}");

@@ -39,6 +39,10 @@ impl From<PoolError> for Problem {
             PoolError::WorkerBusy => Self::new(Code::WorkerBusy, "the worker of this session serves another one"),
             PoolError::Draining => Self::new(Code::PoolDraining, "the pool is drained"),
             PoolError::LeaseLost => Self::new(Code::LeaseLost, "the lease is over, or is not held by this token"),
+            PoolError::Unsure => Self::new(
+                Code::StoreUnavailable,
+                "Redis lost what it knew: whether the lease is over is known in some seconds",
+            ),
             PoolError::IncompleteReport => Self::new(
                 Code::IncompleteReport,
                 "the report that `since` names is not the last one, or one before it, that was heard",

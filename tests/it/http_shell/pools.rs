@@ -72,6 +72,34 @@ async fn pool_of(running: &Running, spare: u32) -> Played {
     played
 }
 
+async fn renew(running: &Running, lease: &Value) -> reqwest::Response {
+    let path = format!("/v1/leases/{}/renew", lease["id"].as_str().expect("an id"));
+    running.call("POST", &path).json(&json!({"token": lease["token"]})).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_lease_that_redis_has_lost_is_not_told_as_over_before_its_runner_has_told() {
+    let running = start(Setup::default()).await;
+    let mut played = pool_of(&running, 1).await;
+    let (_, lost) = lease(&running, json!({"session": "ann"})).await;
+    played.obey(&running).await;
+    running.redis.run::<String>(&["FLUSHALL"]).await;
+    assert_problem(renew(&running, &lost).await, 503, "store_unavailable").await;
+    played.obey(&running).await;
+    assert_eq!(renew(&running, &lost).await.status(), 200);
+    let path = format!("/v1/leases/{}/release", lost["id"].as_str().expect("an id"));
+    let released = running.call("POST", &path).json(&json!({"token": lost["token"]})).send().await;
+    assert_eq!(released.expect("an answer").status(), 204);
+    let settings = json!({"spare": 1, "max": 1, "confirm": false, "foresee": false});
+    running.call("PUT", "/v1/pools/py").json(&settings).send().await.expect("an answer");
+    played.obey(&running).await;
+    // One of the new store is over where it is not known.
+    let (_, next) = lease(&running, json!({})).await;
+    let path = format!("/v1/leases/{}/release", next["id"].as_str().expect("an id"));
+    running.call("POST", &path).json(&json!({"token": next["token"]})).send().await.expect("an answer");
+    assert_problem(renew(&running, &next).await, 409, "lease_lost").await;
+}
+
 #[tokio::test]
 async fn sessions_are_listed_looked_at_and_ended_by_name_and_by_key() {
     let running = start(Setup::default()).await;
@@ -116,9 +144,7 @@ async fn sessions_are_listed_looked_at_and_ended_by_name_and_by_key() {
     }
     assert_problem(running.call("GET", by_name).send().await.expect("an answer"), 404, "session_not_found").await;
     assert_eq!(get(&running, by_key).await["lease"], keyed["id"], "the key is another session");
-    let renewal = running.call("POST", &format!("/v1/leases/{}/renew", named["id"].as_str().expect("an answer")));
-    let renewal = renewal.json(&json!({"token": named["token"]})).send().await.expect("an answer");
-    assert_problem(renewal, 409, "lease_lost").await;
+    assert_problem(renew(&running, &named).await, 409, "lease_lost").await;
     let worker = get(&running, &format!("/v1/workers/{}", named["worker"].as_str().expect("an answer"))).await;
     assert_eq!((&worker["state"], &worker["reason"]), (&json!("resetting"), &json!("released")));
     // Who waits in line is ended, too.
