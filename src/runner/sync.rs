@@ -372,9 +372,9 @@ mod tests {
     async fn everything_is_told_now_and_then() {
         let (mut heard, ready) = (Heard::nothing(), vec![report("a", State::Ready)]);
         heard.add(1, ready.clone());
-        tokio::time::advance(WHOLE_EVERY - Duration::from_millis(1)).await;
+        tokio::time::advance(WHOLE_EVERY / 2).await;
         assert_eq!(heard.news(ready.clone().into_iter(), false), (Some(1), vec![]));
-        tokio::time::advance(Duration::from_millis(1)).await;
+        tokio::time::advance(WHOLE_EVERY / 2).await;
         assert_eq!(heard.news(ready.clone().into_iter(), false), (None, ready));
     }
 }
