@@ -34,9 +34,10 @@ pub(crate) enum Act {
     Report,
     Lease,
     RenewLease,
+    ReleaseLease,
     /// With a token that was never given.
     RenewAsStranger,
-    ReleaseLease,
+    ReleaseAsStranger,
     /// To the worker itself.
     Say,
 }

@@ -37,11 +37,10 @@ pub(crate) const BELIEVED: Duration = Duration::from_secs(3);
 /// The lease of a pool that nobody defined, ms.
 const SHIPPED_LEASE_MS: u64 = 60_000;
 
-/// How the pool is to be. A worker that is not well is let go late: a busy machine may keep it from answering for a
-/// while.
+/// How the pool is to be. A busy machine may keep a worker from answering for a second.
 fn rules(draining: bool) -> Value {
-    json!({"spare": SPARE, "max": MAX, "lease_ms": LEASE.as_secs() * 1000, "stop_ms": 10_000, "health_ms": 1000,
-        "failures_max": 4, "affinity_ms": 3000, "cool_down_ms": 1500, "keyed_max": 2, "keyed_idle_ms": 2000,
+    json!({"spare": SPARE, "max": MAX, "lease_ms": LEASE.as_secs() * 1000, "stop_ms": 10_000, "health_ms": 2000,
+        "failures_max": 2, "affinity_ms": 3000, "cool_down_ms": 1500, "keyed_max": 2, "keyed_idle_ms": 2000,
         "foresee": false, "draining": draining})
 }
 

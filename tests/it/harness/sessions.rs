@@ -105,11 +105,16 @@ impl Holder {
         })
     }
 
-    /// Uses it for a while. What becomes of it then is a matter of luck.
+    /// Uses it for a while, and now and then somebody else tries to. What becomes of it then is a matter of luck.
     async fn hold(&mut self, had: &Had) {
         for turn in 0..self.dice.random_range(1..5) {
             self.say(had, turn).await;
             self.pause(20, 300).await;
+            match self.dice.random_range(0..8) {
+                0 => drop(self.renew(Act::RenewAsStranger, had, had.token - 1).await),
+                1 => drop(self.of_lease(Act::ReleaseAsStranger, had, "release", json!({"token": had.token + 1})).await),
+                _ => {}
+            }
             if self.dice.random_bool(0.6) && self.renew(Act::RenewLease, had, had.token).await.is_none() {
                 break;
             }
@@ -125,12 +130,10 @@ impl Holder {
                 self.renew(Act::RenewLease, had, had.token).await;
                 self.say(had, 5).await;
             }
-            2 => drop(self.renew(Act::RenewAsStranger, had, had.token + 1).await),
-            3 => drop(self.renew(Act::RenewAsStranger, had, had.token - 1).await),
             _ => {}
         }
         self.release(had).await;
-        if fate == 4 {
+        if fate == 2 {
             self.renew(Act::RenewLease, had, had.token).await;
             self.say(had, 6).await;
         }

@@ -76,13 +76,14 @@ fn ends_for_a_reason(known: &Known<'_>, events: &[Event], lease: &Told<'_>) -> V
         }
         let is_right = match end.field("reason") {
             "released" => lease.releases.iter().any(|used| used.invoked <= at + CLOCKS),
-            "rebound" => known.is_harmed(lease, at),
+            "rebound" => known.is_unwell(lease, at),
             "worker_lost" => {
                 let is_its = |event: &&Event| {
                     event.field("kind") == "worker" && event.field("id") == lease.worker && event.at == at
                 };
                 match events.iter().find(is_its).map(|event| event.field("reason")) {
                     Some("runner_lost") => true,
+                    Some("unhealthy") => known.is_unwell(lease, at),
                     Some("recycled") => known.is_forgotten(granted, at),
                     _ => known.is_harmed(lease, at),
                 }

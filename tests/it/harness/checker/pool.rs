@@ -40,7 +40,7 @@ fn of_workers(events: &[Event]) -> impl Iterator<Item = &Event> {
 /// Invariant 7, at every look; the first that shows otherwise is told.
 fn sets_follow(record: &Record) -> Option<Violation> {
     let pools = record.history.pools.all();
-    let wrong = pools.iter().find_map(|(at, state)| Some((*at, state.check().err()?)));
+    let wrong = pools.iter().find_map(|(at, state)| Some((*at, state.check_adopted().err()?)));
     wrong.map(|(at, why)| violation("the pool's sets follow from its workers and leases", at, at, why.to_string()))
 }
 
@@ -77,24 +77,33 @@ fn grace_is_kept(record: &Record, events: &[Event]) -> Vec<Violation> {
     found
 }
 
-/// Invariant 2: a worker is ready for the next session only after it was reset. Redis and the worker both tell.
+/// Invariant 2: a worker is ready for the next session only after it was reset, as it wrote down itself.
 fn reset_between_sessions(known: &Known<'_>, events: &[Event]) -> Vec<Violation> {
     let promise = "between two sessions a worker is reset";
-    let (mut found, mut busy) = (Vec::new(), HashMap::<&str, Duration>::new());
+    let lines = || known.record.lines.iter();
+    let over = lines().filter(|line| line.what == "assign" && line.whole["over"].is_string());
+    let mut found: Vec<_> = over.map(|line| violation(promise, line.at, line.at, line.whole.to_string())).collect();
+    let mut busy = HashMap::<&str, &Event>::new();
     for event in of_workers(events) {
         let id = event.field("id");
-        if let Some(since) = busy.remove(id)
-            && ["busy", "ready"].contains(&event.field("state"))
-            && !known.is_forgotten(since, event.at)
-        {
-            found.push(violation(promise, since, event.at, format!("{:?}", event.fields)));
-        }
-        if event.field("state") == "busy" {
-            busy.insert(id, event.at);
+        match event.field("state") {
+            "busy" => drop(busy.insert(id, event)),
+            "ready" => {
+                let Some(given) = busy.remove(id) else { continue };
+                let is_its = |other: &&Event| other.field("worker") == id && other.at == given.at;
+                let lease = events.iter().find(is_its).map_or("", |event| event.field("id"));
+                let has = |what: &str| {
+                    let mut own = lines().filter(|line| line.worker == id && line.lease == lease && line.what == what);
+                    own.any(|line| line.at <= event.at + CLOCKS)
+                };
+                // What a runner had not handed over when it was taken back, there is nothing to forget of.
+                if has("assign") && !has("reset") && !known.is_forgotten(given.at, event.at) {
+                    found.push(violation(promise, given.at, event.at, format!("{lease}: {:?}", event.fields)));
+                }
+            }
+            _ => {}
         }
     }
-    let over = known.record.lines.iter().filter(|line| line.what == "assign" && line.whole["over"].is_string());
-    found.extend(over.map(|line| violation(promise, line.at, line.at, line.whole.to_string())));
     found
 }
 

@@ -6,11 +6,14 @@ use std::time::Duration;
 use super::Record;
 use crate::harness::history::{Act, Event, Outcome, Use};
 use crate::harness::schedule::{Loss, Trouble};
+use crate::support::pool_state::text;
 
 /// A time of Redis or of a worker is a whole millisecond of another clock.
 pub(super) const CLOCKS: Duration = Duration::from_millis(3);
 /// How long it may take from when a harm was noted until it was done.
 const HARM: Duration = Duration::from_secs(1);
+/// How late what stands in Redis may be seen.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A lease under a token, as it was told.
 pub(super) struct Told<'a> {
@@ -105,6 +108,16 @@ impl<'a> Known<'a> {
         harmed
             .iter()
             .any(|(at, whom)| (from..=to).contains(at) && (whom == lease.worker || Some(whom.as_str()) == runner))
+    }
+
+    /// Whether its runner told before that it does not answer: it was made to hang, or the machine is too busy for it.
+    pub(super) fn is_unwell(&self, lease: &Told<'_>, at: Duration) -> bool {
+        let pools = self.record.history.pools.all();
+        let mut before =
+            pools.iter().rev().skip_while(|(seen, _)| *seen > at + LATE).take_while(|(seen, _)| *seen + LATE >= at);
+        before.any(|(_, state)| {
+            state.workers.get(lease.worker).is_some_and(|worker| text(worker, "health") == "unhealthy")
+        })
     }
 
     /// Whether Redis came back in that time without its last moments, and so undid what was told.
