@@ -70,11 +70,6 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
         Trouble::RedisKilled(loss) => {
             let since = kill_redis(rig, history, loss, step.lasts).await;
             time_recovery(rig, history);
-            if loss == Loss::Everything {
-                // What an operator does: a pool that is made by its runners' calls has the shipped settings.
-                let rig = Arc::clone(rig);
-                tokio::spawn(async move { pool::define(&rig).await });
-            }
             return Some(since);
         }
         Trouble::RedisStopped => {
@@ -129,6 +124,14 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
             wait().await;
             rig.door.set(Way::Open);
         }
+        _ => disturb_pool(rig, history, step).await,
+    }
+    None
+}
+
+async fn disturb_pool(rig: &Rig, history: &History, step: Step) {
+    let wait = || tokio::time::sleep(step.lasts);
+    match step.trouble {
         Trouble::RunnerKilled(n) => {
             let runner = &rig.runners.keepers[n];
             history.harmed.add((history.now(), runner.name().to_owned()));
@@ -148,8 +151,8 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
         }
         Trouble::PoolWorkerKilled(n) => pool::signal_worker(history, n, "KILL"),
         Trouble::PoolWorkerHangs(n) => pool::signal_worker(history, n, "STOP"),
+        _ => {}
     }
-    None
 }
 
 async fn stop(rig: &Rig, replica: usize, lasts: Duration) {
@@ -171,7 +174,7 @@ fn set_way(rig: &Rig, replicas: &[usize], way: Way) {
 }
 
 /// Returns when it was gone.
-async fn kill_redis(rig: &Rig, history: &History, loss: Loss, down: Duration) -> Duration {
+async fn kill_redis(rig: &Arc<Rig>, history: &History, loss: Loss, down: Duration) -> Duration {
     let mut redis = rig.redis.lock().await;
     let dir = redis.servers()[0].dir().join("appendonlydir");
     let kept = sizes(&dir);
@@ -196,6 +199,11 @@ async fn kill_redis(rig: &Rig, history: &History, loss: Loss, down: Duration) ->
     }
     tokio::time::sleep(down).await;
     redis.servers_mut()[0].start_again().await;
+    if loss == Loss::Everything {
+        // What an operator does: a pool that its runners' calls have made has the shipped settings.
+        let rig = Arc::clone(rig);
+        tokio::spawn(async move { pool::define(&rig).await });
+    }
     since
 }
 

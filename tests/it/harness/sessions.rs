@@ -90,7 +90,7 @@ impl Holder {
             5..8 => body["session"] = json!(format!("session-{}-{}", self.n, self.dice.random_range(0..2))),
             _ => body["key"] = json!(KEYS[self.dice.random_range(0..KEYS.len())]),
         }
-        let lasts = if self.dice.random_bool(0.3) { SHORT } else { LEASE };
+        let lasts = if self.dice.random_bool(0.5) { SHORT } else { LEASE };
         body["ttl_seconds"] = json!(lasts.as_secs());
         let (replica, url) = self.somewhere(&format!("/v1/pools/{POOL}/leases"));
         let invoked = self.history.now();
