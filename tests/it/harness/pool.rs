@@ -131,6 +131,17 @@ pub(crate) async fn define(rig: &Rig) {
     put(rig, false).await;
 }
 
+/// Waits until the pool has its spare workers; `false` where it has not in time.
+pub(crate) async fn has_spare(rig: &Rig) -> bool {
+    let url = format!("http://{}/v1/pools/{POOL}", rig.replicas[0].address);
+    let client = Client::new(Duration::from_secs(7));
+    let ready = async || {
+        let answer = client.get(&url).bearer_auth(KEY).send().await.ok()?;
+        answer.json::<Value>().await.ok()?["status"]["workers"]["ready"].as_u64()
+    };
+    within(BOUND, async || ready().await.is_some_and(|ready| ready >= SPARE as u64)).await.is_some()
+}
+
 async fn put(rig: &Rig, draining: bool) -> bool {
     ask_any(rig, Method::PUT, &format!("/v1/pools/{POOL}"), Some(rules(draining))).await.is_some()
 }

@@ -123,6 +123,7 @@ impl Rig {
         }
         pool::define(&rig).await;
         rig.runners.start();
+        assert!(pool::has_spare(&rig).await, "the pool gets no workers");
         rig
     }
 

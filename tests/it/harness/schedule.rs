@@ -271,9 +271,9 @@ fn of_pool(dice: &mut StdRng) -> Trouble {
     let (runner, worker) = (dice.random_range(0..RUNNERS), dice.random_range(0..100));
     match dice.random_range(0..8) {
         0 | 1 => Trouble::RunnerKilled(runner),
-        2 | 3 => Trouble::RunnerStopped(runner),
-        4 => Trouble::RunnersDoor(pick(dice, &[Way::Cut, Way::Hanging])),
-        5 => Trouble::PoolWorkerHangs(worker),
+        2 => Trouble::RunnerStopped(runner),
+        3 => Trouble::RunnersDoor(pick(dice, &[Way::Cut, Way::Hanging])),
+        4 => Trouble::PoolWorkerHangs(worker),
         _ => Trouble::PoolWorkerKilled(worker),
     }
 }

@@ -107,7 +107,7 @@ impl Holder {
 
     /// Uses it for a while, and now and then somebody else tries to. What becomes of it then is a matter of luck.
     async fn hold(&mut self, had: &Had) {
-        for turn in 0..self.dice.random_range(1..5) {
+        for turn in 0..self.dice.random_range(2..8) {
             self.say(had, turn).await;
             self.pause(20, 300).await;
             match self.dice.random_range(0..8) {
@@ -128,14 +128,14 @@ impl Holder {
                 tokio::time::sleep(had.lasts).await;
                 self.pause(300, 1500).await;
                 self.renew(Act::RenewLease, had, had.token).await;
-                self.say(had, 5).await;
+                self.say(had, 8).await;
             }
             _ => {}
         }
         self.release(had).await;
         if fate == 2 {
             self.renew(Act::RenewLease, had, had.token).await;
-            self.say(had, 6).await;
+            self.say(had, 9).await;
         }
     }
 

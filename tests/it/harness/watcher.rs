@@ -14,12 +14,19 @@ use super::rig::Rig;
 use crate::support::pool_state::{DUMP, State};
 
 const INTERVAL: Duration = Duration::from_millis(40);
+/// So many looks are one at the pool: all of it is read at once.
+const LOOKS_A_POOL: usize = 3;
 const SHARDS: u16 = 4;
 
 /// Watches until it is over.
 pub(crate) async fn watch(rig: Arc<Rig>, history: Arc<History>, over: CancellationToken) {
-    let mut watcher =
-        Watcher { history, known: HashMap::new(), pool: None, read_up_to: vec!["0-0".to_owned(); usize::from(SHARDS)] };
+    let mut watcher = Watcher {
+        history,
+        known: HashMap::new(),
+        looks: 0,
+        pool: None,
+        read_up_to: vec!["0-0".to_owned(); usize::from(SHARDS)],
+    };
     let mut connection = None;
     loop {
         let last = over.is_cancelled();
@@ -42,6 +49,7 @@ pub(crate) async fn watch(rig: Arc<Rig>, history: Arc<History>, over: Cancellati
 struct Watcher {
     history: Arc<History>,
     known: HashMap<String, HashMap<String, String>>,
+    looks: usize,
     /// All of the pool.
     pool: Option<String>,
     /// The last event of each shard.
@@ -70,12 +78,9 @@ impl Watcher {
                 self.known.insert(key, fields);
             }
         }
-        let mut dump = redis::cmd("EVAL");
-        dump.arg(DUMP).arg(0).arg(format!("gr:{{{}}}:*", pool::shard(SHARDS)));
-        let dump: String = dump.query_async(redis).await?;
-        if self.pool.as_ref() != Some(&dump) {
-            self.history.pools.add((self.history.now(), State::of(&dump, redis_ms)));
-            self.pool = Some(dump);
+        self.looks += 1;
+        if self.looks % LOOKS_A_POOL == 0 {
+            self.look_at_pool(redis, redis_ms).await?;
         }
         for shard in 0..SHARDS {
             let read_up_to = &mut self.read_up_to[usize::from(shard)];
@@ -90,6 +95,17 @@ impl Watcher {
                 self.history.events.add(Event { at: self.history.of_wall(ms), fields });
                 *read_up_to = entry.id;
             }
+        }
+        Ok(())
+    }
+
+    async fn look_at_pool(&mut self, redis: &mut MultiplexedConnection, redis_ms: u64) -> redis::RedisResult<()> {
+        let mut dump = redis::cmd("EVAL");
+        dump.arg(DUMP).arg(0).arg(format!("gr:{{{}}}:*", pool::shard(SHARDS)));
+        let dump: String = dump.query_async(redis).await?;
+        if self.pool.as_ref() != Some(&dump) {
+            self.history.pools.add((self.history.now(), State::of(&dump, redis_ms)));
+            self.pool = Some(dump);
         }
         Ok(())
     }

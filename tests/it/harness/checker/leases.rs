@@ -68,10 +68,12 @@ fn one_at_a_time(known: &Known<'_>) -> Vec<Violation> {
 /// Invariants 15 and 17: a lease ends by its holder, its time, or its worker. (Whether a silent runner was silent, and
 /// whether a break was forgiven, is judged in `pool.rs`.)
 fn ends_for_a_reason(known: &Known<'_>, events: &[Event], lease: &Told<'_>) -> Vec<Violation> {
-    let mut found = Vec::new();
+    let (mut found, granted) = (Vec::new(), known.record.history.of_wall(lease.token));
+    let Some(first) = lease.told().next() else { return found };
     for end in known.ends.get(lease.id).into_iter().flatten() {
-        let (granted, at) = (known.record.history.of_wall(lease.token), end.at);
-        if at + CLOCKS < granted || known.is_undone(granted, at) {
+        let at = end.at;
+        // Until somebody was told of it, it was given up by who had asked for it; Redis may forget that.
+        if at + CLOCKS < first.invoked || known.is_undone(granted, at) {
             continue;
         }
         let is_right = match end.field("reason") {
