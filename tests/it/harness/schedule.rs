@@ -207,7 +207,7 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
                 Duration::ZERO
             }
             // Now and then for longer than a runner is believed.
-            Trouble::RunnerStopped(_) => Duration::from_millis(dice.random_range(200..5000)),
+            Trouble::RunnerStopped(_) | Trouble::RedisStopped => Duration::from_millis(dice.random_range(200..5000)),
             _ => Duration::from_millis(dice.random_range(200..3000)),
         };
         if at + lasts > length {
@@ -220,7 +220,7 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
 
 fn of_machines(dice: &mut StdRng) -> Trouble {
     let replica = dice.random_range(0..REPLICAS);
-    match dice.random_range(0..18) {
+    match dice.random_range(0..19) {
         0 | 1 => Trouble::ReplicaKilled(replica),
         2 => Trouble::ReplicaStopped(replica),
         3 => Trouble::LeaderStopped,
@@ -229,13 +229,13 @@ fn of_machines(dice: &mut StdRng) -> Trouble {
         6 => Trouble::RedisKilled(Loss::Nothing),
         7 => Trouble::RedisKilled(Loss::LastMoment),
         8 => Trouble::RedisKilled(Loss::Everything),
-        9 => Trouble::RedisStopped,
-        10 => Trouble::RedisSlow(dice.random_range(5..250)),
-        11 => Trouble::RedisFull,
-        12 => Trouble::ScriptsForgotten,
-        13 | 14 => Trouble::LeaderKilledAtWork,
-        15 => Trouble::AllKilledAtWork,
-        16 => Trouble::DiskFull,
+        9 | 10 => Trouble::RedisStopped,
+        11 => Trouble::RedisSlow(dice.random_range(5..250)),
+        12 => Trouble::RedisFull,
+        13 => Trouble::ScriptsForgotten,
+        14 | 15 => Trouble::LeaderKilledAtWork,
+        16 => Trouble::AllKilledAtWork,
+        17 => Trouble::DiskFull,
         _ => Trouble::Fsync(pick(dice, &["always", "everysec", "no"])),
     }
 }
