@@ -105,6 +105,7 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
 
     faults::carry_out(&rig, &history, &schedule).await;
     tokio::time::sleep(length.saturating_sub(history.now())).await;
+    pool::wake_workers(&history);
     let mended = history.now();
     load.settled.cancel();
     // What was given last may be lost with Redis; now it is not.

@@ -1,6 +1,7 @@
 //! The pool of the rig: runners with their workers, the door through which they reach the replicas, and how all of it
 //! comes to an end.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use super::rig::Rig;
 use super::{BOUND, within};
 use crate::runner_desk::{labelled, name, python, variables};
 use crate::support::client::Client;
-use crate::support::pool_state::{State, number, text};
+use crate::support::pool_state::{Hash, State, number, text};
 use crate::support::process::settings;
 use crate::support::stage::KEY;
 
@@ -168,12 +169,30 @@ pub(crate) fn signal_worker(history: &History, turn: usize, signal: &str) {
     workers.sort_by_key(|(_, worker)| text(worker, "state") != "busy");
     let busy = workers.iter().filter(|(_, worker)| text(worker, "state") == "busy").count();
     let Some((id, worker)) = workers.get(turn % busy.max(1)) else { return };
-    let pid = number(worker, "pid").and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
+    let Some(pid) = pid_of(worker) else { return };
     // It may be gone, and another process have its number.
-    if variables(pid).contains(&format!("GREENROOM_WORKER={id}")) {
+    if is_of(pid, id) {
         history.harmed.add((history.now(), (*id).clone()));
         send(pid, signal);
     }
+}
+
+/// Lets those go on that were made to hang, and still do.
+pub(crate) fn wake_workers(history: &History) {
+    let pools = history.pools.all();
+    let harmed = history.harmed.all();
+    let workers =
+        harmed.iter().flat_map(|(_, id)| pools.iter().filter_map(move |(_, state)| Some((id, state.workers.get(id)?))));
+    let processes: BTreeSet<_> = workers.filter_map(|(id, worker)| Some((id, pid_of(worker)?))).collect();
+    processes.into_iter().filter(|(id, pid)| is_of(*pid, id)).for_each(|(_, pid)| send(pid, "CONT"));
+}
+
+fn pid_of(worker: &Hash) -> Option<u32> {
+    u32::try_from(number(worker, "pid")?).ok()
+}
+
+fn is_of(pid: u32, worker: &str) -> bool {
+    variables(pid).contains(&format!("GREENROOM_WORKER={worker}"))
 }
 
 fn send(pid: u32, signal: &str) {
@@ -197,7 +216,7 @@ pub(crate) async fn unrest(rig: &Rig, history: &History) -> Vec<String> {
 
 fn unrest_of(state: &State) -> Vec<String> {
     let mut unrest: Vec<String> = state.leases.iter().map(|(id, lease)| format!("{id}: {lease:?}")).collect();
-    let is_ready = |worker: &crate::support::pool_state::Hash| text(worker, "state") == "ready";
+    let is_ready = |worker: &Hash| text(worker, "state") == "ready";
     let busy = state.lives().filter(|(_, worker)| !is_ready(worker));
     unrest.extend(busy.map(|(id, worker)| format!("{id}: {worker:?}")));
     let ready = state.lives().filter(|(_, worker)| is_ready(worker)).count();

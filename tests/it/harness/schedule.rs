@@ -69,7 +69,7 @@ pub(crate) enum Trouble {
     RunnersDoor(Way),
     /// Of those that there are, the so-and-so-many-th.
     PoolWorkerKilled(usize),
-    /// For good.
+    /// Until all is mended.
     PoolWorkerHangs(usize),
 }
 
