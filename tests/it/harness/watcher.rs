@@ -79,7 +79,7 @@ impl Watcher {
             }
         }
         self.looks += 1;
-        if self.looks % LOOKS_A_POOL == 0 {
+        if self.looks.is_multiple_of(LOOKS_A_POOL) {
             self.look_at_pool(redis, redis_ms).await?;
         }
         for shard in 0..SHARDS {

@@ -17,6 +17,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// A lease under a token, as it was told.
 pub(super) struct Told<'a> {
+    record: &'a Record,
     pub(super) id: &'a str,
     pub(super) token: u64,
     pub(super) worker: &'a str,
@@ -42,8 +43,13 @@ fn may_come_late(used: &Use) -> bool {
     matches!(used.outcome, Outcome::Unknown | Outcome::Fail { status: 500.., .. })
 }
 
-fn lasts(used: &Use) -> Duration {
-    Duration::from_secs(used.body["ttl_seconds"].as_u64().unwrap_or_default())
+/// Until when it gives the lease at least: as it was told; else as it was asked for, and taken no sooner.
+fn until(record: &Record, used: &Use) -> Duration {
+    let told = used.answer().and_then(|body| body["expires_at"].as_str());
+    let told = told.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let told = told.and_then(|time| u64::try_from(time.timestamp_millis()).ok());
+    let asked = used.invoked + Duration::from_secs(used.body["ttl_seconds"].as_u64().unwrap_or_default());
+    told.map_or(asked, |ms| record.history.of_wall(ms))
 }
 
 impl<'a> Told<'a> {
@@ -53,11 +59,11 @@ impl<'a> Told<'a> {
     }
 
     /// What it was held by, for sure, all the time from `from` to `to`: what was told last before, unless it may have
-    /// been given back or have lapsed since. Redis took each no sooner than it was asked for.
+    /// been given back or have lapsed since.
     pub(super) fn held(&self, from: Duration, to: Duration) -> Option<&'a Use> {
         let last = self.told().filter(|used| used.returned <= from).max_by_key(|used| used.invoked)?;
         let since = |used: &&&Use| used.invoked <= to && (may_come_late(used) || used.returned >= last.invoked);
-        let lapsed = self.uses.iter().filter(since).any(|used| used.invoked + lasts(used) <= to);
+        let lapsed = self.uses.iter().filter(since).any(|used| until(self.record, used) <= to);
         let released = self.releases.iter().filter(since).count() > 0;
         (!lapsed && !released).then_some(last)
     }
@@ -71,7 +77,7 @@ impl<'a> Known<'a> {
             let (Some(id), Some(token)) = (body["id"].as_str(), body["token"].as_u64()) else { continue };
             let (worker, is_keyed) = (body["worker"].as_str().unwrap_or_default(), body["key"].is_string());
             let (uses, releases) = (Vec::new(), Vec::new());
-            let new = Told { id, token, worker, is_keyed, uses, releases };
+            let new = Told { record, id, token, worker, is_keyed, uses, releases };
             leases.entry((id, token)).or_insert(new).uses.push(used);
         }
         for used in uses.iter().filter(|used| used.answer().is_some() || may_come_late(used)) {
