@@ -5,6 +5,7 @@ local TRANSITIONS = {
   none = { initializing = 'planned', ready = 'adopted', busy = 'adopted' },
   initializing = {
     ready = 'started',
+    busy = 'adopted',
     terminating = 'start_timeout scaled_in drained recycled rolled_over',
     terminated = 'start_failed crashed lost runner_lost',
   },

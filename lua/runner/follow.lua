@@ -44,7 +44,8 @@ local function take_in(p, runner, report, now)
 end
 
 -- A worker that was told more than Redis knows of (a fail-over, or an old word after Redis forgot all). One that counts
--- as idle, and has a session, goes on with it; one that counts as busy may have that session no longer, and goes.
+-- as idle or is still awaited, and has a session, goes on with it; one that counts as busy may have that session no
+-- longer, and goes.
 local function catch_up(p, w, report, now)
   if w.state ~= 'busy' and shows_session(p, report) then
     move_worker(w, 'busy', 'adopted', now)
@@ -111,7 +112,7 @@ local function follow(p, w, report, now)
   w.health = w.failures > 0 and 'unhealthy' or report.state ~= 'starting' and 'healthy' or 'unknown'
   local warning_mb = rule(p, 'memory_warning_mb')
   w.memory_high = warning_mb > 0 and (tonumber(w.memory_bytes) or 0) > warning_mb * 1048576 and '1' or nil
-  local is_idle = w.state == 'ready' or w.state == 'degraded'
+  local is_idle = w.state == 'ready' or w.state == 'degraded' or w.state == 'initializing'
   local is_ahead = (tonumber(report.instruction) or 0) > (tonumber(w.token) or 0)
   if report.state == 'gone' then
     return follow_end(p, w, now)

@@ -80,7 +80,7 @@ impl WorkerState {
                 &["reset_failed", "reset_timeout", "unhealthy", "drained", "recycled", "rolled_over"]
             }
             (Degraded, Ready) => &["recovered"],
-            (Degraded, Busy) => &["adopted"],
+            (Initializing | Degraded, Busy) => &["adopted"],
             (Terminating, Terminated) => &["stopped", "crashed", "lost", "stop_timeout", "runner_lost"],
             _ => &[],
         }

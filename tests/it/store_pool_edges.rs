@@ -184,6 +184,30 @@ async fn a_worker_whose_session_was_forgotten_is_given_to_nobody_else() {
     }
 }
 
+/// The same where it counts as one that starts: who waits for it to be ready would wait until it is overdue, and its
+/// session would be nobody's.
+#[tokio::test]
+async fn a_worker_whose_start_and_session_were_forgotten_keeps_that() {
+    let pool = PoolScene::open(settings()).await;
+    let mut runner = TestRunner::new("one", 10);
+    pool.sync(&mut runner).await;
+    pool.plan().await;
+    let before = pool.scene.dump().await;
+    pool.settle(&mut runner).await;
+    let held = pool.lease(&mut runner, Some("anna")).await;
+    pool.scene.restore(&before).await;
+    let worker = held.worker.expect("a worker");
+    assert_eq!(pool.state(worker).await.0, WorkerState::Initializing);
+    pool.sync(&mut runner).await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Busy, "adopted".to_owned()));
+    let holder = (held.id, held.token.expect("a token"));
+    pool.scene.store.renew_lease(&pool.pool.tenant, holder, None, None).await.expect("a renewal");
+    pool.release(&held).await.expect("a release");
+    pool.settle(&mut runner).await;
+    assert_eq!(pool.state(worker).await, (WorkerState::Ready, "reset_proved".to_owned()));
+    pool.scene.check_keys().await;
+}
+
 /// A call that was on its way is the first that a Redis hears that came back with nothing.
 #[tokio::test]
 async fn a_session_that_is_over_does_not_come_back_for_good_with_an_old_report() {

@@ -1,14 +1,14 @@
 //! Carrying out a schedule: each trouble is made, stays for its time, and is mended.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::history::{History, Recovery, Window};
+use super::pool;
 use super::proxy::Way;
-use super::rig::{Keeper, Rig};
+use super::rig::Rig;
 use super::schedule::{Loss, Schedule, Step, Trouble};
 use crate::standin::{Fault, Method, Mischief};
 use crate::support::client::Client;
@@ -33,29 +33,29 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
     let wait = move || tokio::time::sleep(step.lasts);
     match step.trouble {
         Trouble::ReplicaKilled(n) => {
-            rig.replicas[n].kill();
+            rig.replicas[n].keeper.kill();
             wait().await;
-            rig.replicas[n].stays_down.store(false, Ordering::SeqCst);
+            rig.replicas[n].keeper.let_start();
             rig.is_ready(n, Duration::from_secs(10)).await;
         }
         Trouble::LeaderKilledAtWork => {
             let leader = rig.leader().await.unwrap_or_default();
             rig.livekit.faults().set(Method::ListRooms, Fault::slow(Duration::from_millis(400)));
             tokio::time::sleep(Duration::from_millis(600)).await;
-            rig.replicas[leader].kill();
+            rig.replicas[leader].keeper.kill();
             rig.livekit.faults().clear(Method::ListRooms);
             wait().await;
-            rig.replicas[leader].stays_down.store(false, Ordering::SeqCst);
+            rig.replicas[leader].keeper.let_start();
             rig.is_ready(leader, Duration::from_secs(10)).await;
         }
         Trouble::AllKilledAtWork => {
             rig.livekit.faults().set(Method::CreateDispatch, Fault::slow(Duration::from_millis(400)));
             tokio::time::sleep(Duration::from_millis(600)).await;
-            rig.replicas.iter().for_each(Keeper::kill);
+            rig.replicas.iter().for_each(|replica| replica.keeper.kill());
             rig.livekit.faults().clear(Method::CreateDispatch);
             wait().await;
             for (n, replica) in rig.replicas.iter().enumerate() {
-                replica.stays_down.store(false, Ordering::SeqCst);
+                replica.keeper.let_start();
                 rig.is_ready(n, Duration::from_secs(10)).await;
             }
         }
@@ -68,8 +68,9 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
         Trouble::ReplicaHanging(n) => on_way(rig, &[n], Way::Hanging, step.lasts).await,
         Trouble::RedisSlow(ms) => on_way(rig, &[0, 1, 2], Way::Slow(Duration::from_millis(ms)), step.lasts).await,
         Trouble::RedisKilled(loss) => {
-            kill_redis(rig, loss, step.lasts).await;
+            let since = kill_redis(rig, history, loss, step.lasts).await;
             time_recovery(rig, history);
+            return Some(since);
         }
         Trouble::RedisStopped => {
             let redis = rig.redis.lock().await;
@@ -123,14 +124,41 @@ async fn make(rig: &Arc<Rig>, history: &Arc<History>, step: Step) -> Option<Dura
             wait().await;
             rig.door.set(Way::Open);
         }
+        _ => disturb_pool(rig, history, step).await,
     }
     None
 }
 
+async fn disturb_pool(rig: &Rig, history: &History, step: Step) {
+    let wait = || tokio::time::sleep(step.lasts);
+    match step.trouble {
+        Trouble::RunnerKilled(n) => {
+            let runner = &rig.runners.keepers[n];
+            history.harmed.add((history.now(), runner.name().to_owned()));
+            runner.kill();
+            wait().await;
+            runner.let_start();
+        }
+        Trouble::RunnerStopped(n) => {
+            rig.runners.keepers[n].signal("STOP");
+            wait().await;
+            rig.runners.keepers[n].signal("CONT");
+        }
+        Trouble::RunnersDoor(way) => {
+            rig.runners.door.set(way);
+            wait().await;
+            rig.runners.door.set(Way::Open);
+        }
+        Trouble::PoolWorkerKilled(n) => pool::signal_worker(history, n, "KILL"),
+        Trouble::PoolWorkerHangs(n) => pool::signal_worker(history, n, "STOP"),
+        _ => {}
+    }
+}
+
 async fn stop(rig: &Rig, replica: usize, lasts: Duration) {
-    rig.replicas[replica].signal("STOP");
+    rig.replicas[replica].keeper.signal("STOP");
     tokio::time::sleep(lasts).await;
-    rig.replicas[replica].signal("CONT");
+    rig.replicas[replica].keeper.signal("CONT");
 }
 
 async fn on_way(rig: &Rig, replicas: &[usize], way: Way, lasts: Duration) {
@@ -145,7 +173,8 @@ fn set_way(rig: &Rig, replicas: &[usize], way: Way) {
     }
 }
 
-async fn kill_redis(rig: &Rig, loss: Loss, down: Duration) {
+/// Returns when it was gone.
+async fn kill_redis(rig: &Arc<Rig>, history: &History, loss: Loss, down: Duration) -> Duration {
     let mut redis = rig.redis.lock().await;
     let dir = redis.servers()[0].dir().join("appendonlydir");
     let kept = sizes(&dir);
@@ -157,6 +186,7 @@ async fn kill_redis(rig: &Rig, loss: Loss, down: Duration) {
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
     redis.kill();
+    let since = history.now();
     match loss {
         Loss::Nothing => {}
         Loss::LastMoment => {
@@ -169,6 +199,12 @@ async fn kill_redis(rig: &Rig, loss: Loss, down: Duration) {
     }
     tokio::time::sleep(down).await;
     redis.servers_mut()[0].start_again().await;
+    if loss == Loss::Everything {
+        // What an operator does: a pool that its runners' calls have made has the shipped settings.
+        let rig = Arc::clone(rig);
+        tokio::spawn(async move { pool::define(&rig).await });
+    }
+    since
 }
 
 /// How long the files are to which Redis appends.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::schedule::Trouble;
+use crate::support::pool_state::State;
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Verb {
     Nonsense,
 }
 
-/// What is asked of a lock or a breaker.
+/// What is asked of a lock, a breaker, or a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     AcquireLock,
@@ -31,11 +32,23 @@ pub(crate) enum Act {
     ReleaseLock,
     Permit,
     Report,
+    Lease,
+    RenewLease,
+    ReleaseLease,
+    /// With a token that was never given.
+    RenewAsStranger,
+    ReleaseAsStranger,
+    /// To the worker itself.
+    Say,
 }
 
 impl Act {
     pub(crate) fn is_of_locks(self) -> bool {
         matches!(self, Self::AcquireLock | Self::RenewLock | Self::ReleaseLock)
+    }
+
+    pub(crate) fn is_of_breakers(self) -> bool {
+        matches!(self, Self::Permit | Self::Report)
     }
 }
 
@@ -89,7 +102,7 @@ impl Call {
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) act: Act,
-    /// Which lock or breaker.
+    /// Which lock, breaker or pool.
     pub(crate) name: &'static str,
     /// What was asked.
     pub(crate) body: Value,
@@ -135,9 +148,27 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    pub(crate) fn is_of_pool(&self) -> bool {
+        self.fields.contains_key("pool")
+    }
+
     pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.get(name).map(String::as_str).unwrap_or_default()
     }
+}
+
+/// A line of a worker's log.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) at: Duration,
+    pub(crate) worker: String,
+    pub(crate) runner: String,
+    /// ready, assign, said, reset, drain
+    pub(crate) what: String,
+    /// The lease that it is about.
+    pub(crate) lease: String,
+    /// All of it.
+    pub(crate) whole: Value,
 }
 
 /// While a trouble was there.
@@ -170,6 +201,10 @@ pub(crate) struct History {
     pub(crate) recoveries: Log<Recovery>,
     /// Terms of leaders as they stood in Redis.
     pub(crate) terms: Log<(Duration, u64)>,
+    /// The pool as it stood in Redis, noted when it differed from before.
+    pub(crate) pools: Log<(Duration, State)>,
+    /// Runners that were killed, and workers that were killed or made to hang, just before it was done.
+    pub(crate) harmed: Log<(Duration, String)>,
 }
 
 /// A list that many write to.
@@ -204,6 +239,8 @@ impl History {
             windows: Log::default(),
             recoveries: Log::default(),
             terms: Log::default(),
+            pools: Log::default(),
+            harmed: Log::default(),
         }
     }
 

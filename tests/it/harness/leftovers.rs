@@ -1,18 +1,24 @@
 //! Who is not served, and what is left at the provider and in Redis once nobody needs it.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use super::history::History;
+use super::history::{Act, History};
 use super::load::places;
 use super::rig::{AGENTS, Rig};
 
-/// Places with people that do not have the one agent which Redis knows.
-pub(crate) fn unserved(rig: &Rig, history: &History) -> Vec<String> {
+/// Places with people that do not have the one agent which Redis knows; and that no session has had a worker since.
+pub(crate) fn unserved(rig: &Rig, history: &History, since: Duration) -> Vec<String> {
     let mut latest: HashMap<String, HashMap<String, String>> = HashMap::new();
     for sample in history.samples.all().iter() {
         latest.insert(sample.key.clone(), sample.fields.clone());
     }
     let mut unserved = Vec::new();
+    let uses = history.uses.all();
+    if !uses.iter().any(|used| used.act == Act::Lease && used.invoked > since && used.answer().is_some()) {
+        unserved.push("no session has had a worker".to_owned());
+    }
+    drop(uses);
     for (room, agent) in places() {
         let (people, working, dispatches) = rig.livekit.view(|view| {
             (view.people_in(room).len(), view.working_in(room, agent), view.dispatches(room, agent).len())

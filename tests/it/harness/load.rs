@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::history::{Call, History, Outcome, Verb};
 use super::rig::{AGENTS, Rig};
 use super::schedule::REPLICAS;
-use super::users;
+use super::{sessions, users};
 use crate::standin::Kind;
 use crate::support::client::{Client, Request};
 use crate::support::size_of_test;
@@ -82,6 +82,7 @@ impl Load {
             tasks.spawn(come_and_go(Arc::clone(rig), room, dice, settled.clone()));
         }
         users::start(rig, history, seed, (&settled, &over), &mut tasks);
+        sessions::start(rig, history, seed, (&settled, &over), &mut tasks);
         Self { settled, over, tasks }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  seed ─► schedule ─► faults ──┐
-//!  seed ─► load (callers, people) ─► rig: 3 × greenroom serve, redis-server, stand-in, proxies
+//!  seed ─► load (callers, people, sessions) ─► rig: 3 × greenroom serve, redis-server, stand-in, 2 × greenroom runner, proxies
 //!                               └──► history: calls, Redis, the provider's log ─► checker ─► violations
 //! ```
 //!
@@ -37,12 +37,14 @@ use schedule::Schedule;
 mod checker;
 mod faults;
 mod history;
+mod keeper;
 mod leftovers;
 mod load;
-
+mod pool;
 mod proxy;
 mod rig;
 mod schedule;
+mod sessions;
 mod users;
 mod watcher;
 
@@ -103,17 +105,22 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
 
     faults::carry_out(&rig, &history, &schedule).await;
     tokio::time::sleep(length.saturating_sub(history.now())).await;
+    pool::wake_workers(&history);
     let mended = history.now();
     load.settled.cancel();
-    let well = within(BOUND, async || leftovers::unserved(&rig, &history).is_empty()).await;
-    let well = well.map_or_else(|| Err(leftovers::unserved(&rig, &history)), |()| Ok(history.now()));
+    // What was given last may be lost with Redis; now it is not.
+    pool::define(&rig).await;
+    let well = within(BOUND, async || leftovers::unserved(&rig, &history, mended).is_empty()).await;
+    let well = well.map_or_else(|| Err(leftovers::unserved(&rig, &history, mended)), |()| Ok(history.now()));
     tokio::time::sleep(Duration::from_millis(1500)).await;
     load.end().await;
-    let unwell = users::unwell(&rig, &history).await;
+    let (unwell, unrest) = tokio::join!(users::unwell(&rig, &history), pool::unrest(&rig, &history));
     load::leave_all(&rig);
     let emptied = history.now();
+    let unclosed = pool::close(&rig).await;
     let clean = within(BOUND, async || leftovers::left(&rig).await.is_empty()).await;
-    let left = if clean.is_some() { Vec::new() } else { leftovers::left(&rig).await };
+    let mut left = if clean.is_some() { Vec::new() } else { leftovers::left(&rig).await };
+    left.extend(unclosed);
     let cleaned = history.now();
     seen_all.cancel();
     watcher.await.expect("Redis can be watched");
@@ -122,7 +129,22 @@ async fn run(seed: u64, length: Duration) -> (String, Vec<Violation>) {
     let log = rig.livekit.log();
     let asked = rig.livekit.calls().into_iter().filter(|call| call.method == Method::ListParticipants);
     let looks = asked.map(|call| (call.at.into_std().saturating_duration_since(history.began), call.room)).collect();
-    let record = Record { schedule, history, log, looks, mended, well, unwell, emptied, cleaned, left, tombstones };
+    let lines = rig.runners.lines(&history);
+    let record = Record {
+        schedule,
+        history,
+        log,
+        looks,
+        lines,
+        mended,
+        well,
+        unwell,
+        unrest,
+        emptied,
+        cleaned,
+        left,
+        tombstones,
+    };
     let violations = checker::check(&record);
     let figures = format!("{} in {:.0?}", checker::figures(&record), began.elapsed());
     if !violations.is_empty() || std::env::var_os("GREENROOM_HARNESS_KEEP").is_some() {

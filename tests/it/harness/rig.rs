@@ -1,19 +1,19 @@
 //! Everything that a seed runs on: Redis, LiveKit's stand-in, three replicas each with a way of its own to
-//! Redis, and a door to them for webhooks and reports.
+//! Redis, a door to them for webhooks and reports, and a pool.
 
 use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Keeper;
+use super::pool::{self, Runners};
 use super::proxy::Proxy;
 use super::schedule::REPLICAS;
 use crate::standin::{Standin, Timings, WorkerBehaviour, WorkerId};
 use crate::support::client::get;
-use crate::support::process::{Process, greenroom, own_address};
+use crate::support::process::own_address;
 use crate::support::redis::TestRedis;
 use crate::support::stage::KEY;
 
@@ -24,7 +24,7 @@ pub(crate) const BELIEVED: Duration = Duration::from_millis(1200);
 /// How long a claim lasts.
 pub(crate) const CLAIM: Duration = Duration::from_secs(1);
 /// What differs from the shipped settings: times are a tenth or less of those, in about the same proportions.
-const SETTINGS: [(&str, &str); 24] = [
+const SETTINGS: [(&str, &str); 25] = [
     ("GREENROOM_API_KEY", KEY),
     ("GREENROOM_LOG_FORMAT", "text"),
     ("GREENROOM_SERVER_HTTP_REQUEST_TIMEOUT_MS", "5000"),
@@ -46,19 +46,18 @@ const SETTINGS: [(&str, &str); 24] = [
     ("GREENROOM_DISPATCH_RECONCILE_INTERVAL_MS", "2000"),
     ("GREENROOM_BREAKER_OPEN_MS", "1000"),
     ("GREENROOM_BREAKER_OPEN_MS_MAX", "1000"),
+    ("GREENROOM_POOL_RUNNER_BELIEVED_MS", "3000"),
     ("GREENROOM_LEADER_LEASE_MS", "1500"),
     ("GREENROOM_LEADER_RENEW_MS", "300"),
     ("GREENROOM_LEADER_SCAN_INTERVAL_MS", "50"),
 ];
 
-/// A replica, which is started again whenever it has ended, unless it is to stay down.
-pub(crate) struct Keeper {
+/// A replica.
+pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     /// Its way to Redis.
     pub(crate) way: Proxy,
-    pub(crate) stays_down: AtomicBool,
-    settings: Vec<(String, String)>,
-    process: Mutex<Option<Process>>,
+    pub(crate) keeper: Keeper,
 }
 
 /// All of it.
@@ -66,8 +65,9 @@ pub(crate) struct Rig {
     pub(crate) redis: tokio::sync::Mutex<TestRedis>,
     pub(crate) redis_client: redis::Client,
     pub(crate) livekit: Standin,
-    pub(crate) replicas: Vec<Keeper>,
+    pub(crate) replicas: Vec<Replica>,
     pub(crate) door: Proxy,
+    pub(crate) runners: Runners,
     pub(crate) dir: tempfile::TempDir,
     workers: Mutex<[WorkerId; 2]>,
     over: CancellationToken,
@@ -94,7 +94,7 @@ impl Rig {
         let door = Proxy::start(addresses.clone()).await;
         livekit.set_webhook(&format!("http://{}/api/livekit/webhook", door.address));
         let mut replicas = Vec::new();
-        for address in addresses {
+        for (n, &address) in addresses.iter().enumerate() {
             let way = Proxy::start(vec![SocketAddr::from(([127, 0, 0, 1], redis.servers()[0].port))]).await;
             let mut settings: Vec<_> =
                 SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -108,18 +108,22 @@ impl Rig {
             ] {
                 settings.push((name.to_owned(), value));
             }
-            let process = Mutex::default();
-            replicas.push(Keeper { address, way, stays_down: AtomicBool::new(false), settings, process });
+            let keeper = Keeper::new(format!("replica-{n}"), vec!["serve".to_owned()], settings);
+            replicas.push(Replica { address, way, keeper });
         }
         let (redis_client, dir) =
             (redis::Client::open(redis.url()).expect("an address"), tempfile::tempdir().expect("a directory"));
         let (redis, over) = (tokio::sync::Mutex::new(redis), CancellationToken::new());
+        let runners = Runners::new(addresses, dir.path()).await;
         let workers = Mutex::new(workers);
-        let rig = Arc::new(Self { redis, redis_client, livekit, replicas, door, dir, workers, over });
+        let rig = Arc::new(Self { redis, redis_client, livekit, replicas, door, runners, dir, workers, over });
         tokio::spawn(keep_running(Arc::downgrade(&rig), rig.over.clone()));
         for replica in 0..REPLICAS {
             assert!(rig.is_ready(replica, Duration::from_secs(20)).await, "replica {replica} does not start");
         }
+        pool::define(&rig).await;
+        rig.runners.start();
+        assert!(pool::has_spare(&rig).await, "the pool gets no workers");
         rig
     }
 
@@ -165,52 +169,11 @@ impl Rig {
     }
 }
 
-impl Keeper {
-    /// `kill -9`; it stays down.
-    pub(crate) fn kill(&self) {
-        self.stays_down.store(true, Ordering::SeqCst);
-        if let Some(process) = self.process().as_mut() {
-            process.kill();
-        }
-    }
-
-    /// Sends a signal, such as `STOP`.
-    pub(crate) fn signal(&self, signal: &str) {
-        if let Some(process) = self.process().as_mut().filter(|_| !self.stays_down.load(Ordering::SeqCst))
-            && !process.has_ended()
-        {
-            process.signal(signal);
-        }
-    }
-
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn start_if_ended(&self, name: &str, dir: &std::path::Path) {
-        let mut process = self.process();
-        let ended = process.as_mut().is_none_or(Process::has_ended);
-        if ended && !self.stays_down.load(Ordering::SeqCst) {
-            *process = Some(Process::start(name, command(&self.settings), dir));
-        }
-    }
-}
-
-/// The binary, or another build of it that the variable names: `scripts/planted-bugs` builds some with a bug.
-fn command(settings: &[(String, String)]) -> Command {
-    let Some(binary) = std::env::var_os("GREENROOM_HARNESS_BINARY") else { return greenroom(&["serve"], settings) };
-    let mut command = Command::new(binary);
-    command.arg("serve").env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
-    command
-}
-
-/// What a service manager does.
 async fn keep_running(rig: std::sync::Weak<Rig>, over: CancellationToken) {
     while !over.is_cancelled() {
         let Some(rig) = rig.upgrade() else { return };
-        for (n, replica) in rig.replicas.iter().enumerate() {
-            replica.start_if_ended(&format!("replica-{n}"), rig.dir.path());
-        }
+        let replicas = rig.replicas.iter().map(|replica| &replica.keeper);
+        replicas.chain(&rig.runners.keepers).for_each(|keeper| keeper.keep(rig.dir.path()));
         drop(rig);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::pool::RUNNERS;
+use super::proxy::Way;
 use crate::standin::{Fault, Method, Mischief};
 
 /// How many replicas there are.
@@ -61,6 +63,14 @@ pub(crate) enum Trouble {
     Webhooks(Mischief),
     /// Neither webhooks nor reports of agents arrive.
     DoorClosed,
+    RunnerKilled(usize),
+    RunnerStopped(usize),
+    /// Runners do not reach the replicas.
+    RunnersDoor(Way),
+    /// Of those that there are, the so-and-so-many-th.
+    PoolWorkerKilled(usize),
+    /// Until all is mended.
+    PoolWorkerHangs(usize),
 }
 
 /// When, for how long, what.
@@ -71,11 +81,11 @@ pub(crate) struct Step {
     pub(crate) trouble: Trouble,
 }
 
-/// A seed's troubles, in two lanes: the machines', and the provider's.
+/// A seed's troubles, in three lanes: the machines', the provider's, and the pool's.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) fsync: &'static str,
-    pub(crate) lanes: [Vec<Step>; 2],
+    pub(crate) lanes: [Vec<Step>; 3],
 }
 
 impl Trouble {
@@ -104,8 +114,25 @@ impl Trouble {
             | Self::Fsync(_)
             | Self::WorkerKilled
             | Self::AgentKilled
-            | Self::Webhooks(_) => false,
+            | Self::Webhooks(_)
+            | Self::RunnerKilled(_)
+            | Self::RunnerStopped(_)
+            | Self::RunnersDoor(_)
+            | Self::PoolWorkerKilled(_)
+            | Self::PoolWorkerHangs(_) => false,
         }
+    }
+
+    /// Whether it concerns the pool alone.
+    pub(crate) fn is_of_pool(self) -> bool {
+        matches!(
+            self,
+            Self::RunnerKilled(_)
+                | Self::RunnerStopped(_)
+                | Self::RunnersDoor(_)
+                | Self::PoolWorkerKilled(_)
+                | Self::PoolWorkerHangs(_)
+        )
     }
 
     /// Whether Redis may come back as an older copy of itself.
@@ -142,7 +169,8 @@ impl Schedule {
         let mut dice = StdRng::seed_from_u64(seed);
         let fsync = pick(&mut dice, &["always", "everysec", "no"]);
         let machines = lane(&mut dice, length, of_machines);
-        Self { fsync, lanes: [machines, lane(&mut dice, length, of_provider)] }
+        let provider = lane(&mut dice, length, of_provider);
+        Self { fsync, lanes: [machines, provider, lane(&mut dice, length, of_pool)] }
     }
 
     /// All troubles.
@@ -175,7 +203,11 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
         let lasts = match trouble {
             // Three leases.
             Trouble::LeaderStopped => Duration::from_millis(4500),
-            Trouble::AgentKilled | Trouble::Fsync(_) => Duration::ZERO,
+            Trouble::AgentKilled | Trouble::Fsync(_) | Trouble::PoolWorkerKilled(_) | Trouble::PoolWorkerHangs(_) => {
+                Duration::ZERO
+            }
+            // Now and then for longer than a runner is believed.
+            Trouble::RunnerStopped(_) | Trouble::RedisStopped => Duration::from_millis(dice.random_range(200..5000)),
             _ => Duration::from_millis(dice.random_range(200..3000)),
         };
         if at + lasts > length {
@@ -188,7 +220,7 @@ fn lane(dice: &mut StdRng, length: Duration, mut one: impl FnMut(&mut StdRng) ->
 
 fn of_machines(dice: &mut StdRng) -> Trouble {
     let replica = dice.random_range(0..REPLICAS);
-    match dice.random_range(0..18) {
+    match dice.random_range(0..19) {
         0 | 1 => Trouble::ReplicaKilled(replica),
         2 => Trouble::ReplicaStopped(replica),
         3 => Trouble::LeaderStopped,
@@ -197,13 +229,13 @@ fn of_machines(dice: &mut StdRng) -> Trouble {
         6 => Trouble::RedisKilled(Loss::Nothing),
         7 => Trouble::RedisKilled(Loss::LastMoment),
         8 => Trouble::RedisKilled(Loss::Everything),
-        9 => Trouble::RedisStopped,
-        10 => Trouble::RedisSlow(dice.random_range(5..250)),
-        11 => Trouble::RedisFull,
-        12 => Trouble::ScriptsForgotten,
-        13 | 14 => Trouble::LeaderKilledAtWork,
-        15 => Trouble::AllKilledAtWork,
-        16 => Trouble::DiskFull,
+        9 | 10 => Trouble::RedisStopped,
+        11 => Trouble::RedisSlow(dice.random_range(5..250)),
+        12 => Trouble::RedisFull,
+        13 => Trouble::ScriptsForgotten,
+        14 | 15 => Trouble::LeaderKilledAtWork,
+        16 => Trouble::AllKilledAtWork,
+        17 => Trouble::DiskFull,
         _ => Trouble::Fsync(pick(dice, &["always", "everysec", "no"])),
     }
 }
@@ -232,6 +264,17 @@ fn of_provider(dice: &mut StdRng) -> Trouble {
             &[Mischief::DropAll, Mischief::TripleEach, Mischief::ReversePairs, Mischief::HoldAll],
         )),
         _ => Trouble::DoorClosed,
+    }
+}
+
+fn of_pool(dice: &mut StdRng) -> Trouble {
+    let (runner, worker) = (dice.random_range(0..RUNNERS), dice.random_range(0..100));
+    match dice.random_range(0..8) {
+        0 | 1 => Trouble::RunnerKilled(runner),
+        2 => Trouble::RunnerStopped(runner),
+        3 => Trouble::RunnersDoor(pick(dice, &[Way::Cut, Way::Hanging])),
+        4 => Trouble::PoolWorkerHangs(worker),
+        _ => Trouble::PoolWorkerKilled(worker),
     }
 }
 

@@ -108,7 +108,7 @@ impl User {
             Act::RenewLock => ("locks", "renew"),
             Act::ReleaseLock => ("locks", "release"),
             Act::Permit => ("breakers", "permit"),
-            Act::Report => ("breakers", "report"),
+            _ => ("breakers", "report"),
         };
         let replica = self.dice.random_range(0..REPLICAS);
         let url = format!("http://{}/v1/{things}/{name}/{what}", self.rig.replicas[replica].address);

@@ -1,4 +1,4 @@
-//! Looks into Redis all the time: each dispatch whenever it differs, each event, the leader's term.
+//! Looks into Redis all the time: each dispatch and the pool whenever they differ, each event, the leader's term.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,24 @@ use redis::streams::StreamRangeReply;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{Event, History, Sample};
+use super::pool;
 use super::rig::Rig;
+use crate::support::pool_state::{DUMP, State};
 
 const INTERVAL: Duration = Duration::from_millis(40);
-const SHARDS: usize = 4;
+/// So many looks are one at the pool: all of it is read at once.
+const LOOKS_A_POOL: usize = 3;
+const SHARDS: u16 = 4;
 
 /// Watches until it is over.
 pub(crate) async fn watch(rig: Arc<Rig>, history: Arc<History>, over: CancellationToken) {
-    let mut watcher = Watcher { history, known: HashMap::new(), read_up_to: vec!["0-0".to_owned(); SHARDS] };
+    let mut watcher = Watcher {
+        history,
+        known: HashMap::new(),
+        looks: 0,
+        pool: None,
+        read_up_to: vec!["0-0".to_owned(); usize::from(SHARDS)],
+    };
     let mut connection = None;
     loop {
         let last = over.is_cancelled();
@@ -39,6 +49,9 @@ pub(crate) async fn watch(rig: Arc<Rig>, history: Arc<History>, over: Cancellati
 struct Watcher {
     history: Arc<History>,
     known: HashMap<String, HashMap<String, String>>,
+    looks: usize,
+    /// All of the pool.
+    pool: Option<String>,
     /// The last event of each shard.
     read_up_to: Vec<String>,
 }
@@ -65,9 +78,14 @@ impl Watcher {
                 self.known.insert(key, fields);
             }
         }
+        self.looks += 1;
+        if self.looks.is_multiple_of(LOOKS_A_POOL) {
+            self.look_at_pool(redis, redis_ms).await?;
+        }
         for shard in 0..SHARDS {
+            let read_up_to = &mut self.read_up_to[usize::from(shard)];
             let mut range = redis::cmd("XRANGE");
-            range.arg(format!("gr:{{{shard}}}:events")).arg(format!("({}", self.read_up_to[shard])).arg("+");
+            range.arg(format!("gr:{{{shard}}}:events")).arg(format!("({read_up_to}")).arg("+");
             let reply: StreamRangeReply = range.query_async(redis).await?;
             for entry in reply.ids {
                 let text = |value| redis::from_redis_value::<String>(value).ok();
@@ -75,8 +93,19 @@ impl Watcher {
                 let fields: HashMap<_, _> = fields.collect();
                 let ms = fields.get("at").and_then(|at| at.parse().ok()).unwrap_or_default();
                 self.history.events.add(Event { at: self.history.of_wall(ms), fields });
-                self.read_up_to[shard] = entry.id;
+                *read_up_to = entry.id;
             }
+        }
+        Ok(())
+    }
+
+    async fn look_at_pool(&mut self, redis: &mut MultiplexedConnection, redis_ms: u64) -> redis::RedisResult<()> {
+        let mut dump = redis::cmd("EVAL");
+        dump.arg(DUMP).arg(0).arg(format!("gr:{{{}}}:*", pool::shard(SHARDS)));
+        let dump: String = dump.query_async(redis).await?;
+        if self.pool.as_ref() != Some(&dump) {
+            self.history.pools.add((self.history.now(), State::of(&dump, redis_ms)));
+            self.pool = Some(dump);
         }
         Ok(())
     }

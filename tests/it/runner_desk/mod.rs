@@ -84,7 +84,7 @@ fn root() -> PathBuf {
 }
 
 /// The interpreter itself: what is on the path may be a script that looks for it.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let asked = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     String::from_utf8(asked.expect("python3: see scripts/setup").stdout).expect("a path").trim().to_owned()
 }
@@ -137,10 +137,7 @@ impl Rig {
 
     /// The processes that carry the label of this runner, in whatever group they are.
     pub(crate) fn labelled(&self) -> Vec<u32> {
-        let label = format!("GREENROOM_RUNNER={}", name(self.dir.path()));
-        let pids = std::fs::read_dir("/proc").expect("proc").flatten();
-        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|pid| variables(*pid).contains(&label) && is_running(*pid)).collect()
+        labelled(&name(self.dir.path()))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Desk) -> T) -> T {
@@ -293,6 +290,14 @@ pub(crate) fn start_runner(
         ("PYTHONDONTWRITEBYTECODE", "1"),
     ]);
     Process::start(name, greenroom(&args, &settings), dir)
+}
+
+/// The processes that carry the label of that runner, in whatever group they are.
+pub(crate) fn labelled(runner: &str) -> Vec<u32> {
+    let label = format!("GREENROOM_RUNNER={runner}");
+    let pids = std::fs::read_dir("/proc").expect("proc").flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| variables(*pid).contains(&label) && is_running(*pid)).collect()
 }
 
 /// The variables that a process was started with.

@@ -67,13 +67,18 @@ fn untrue(record: &Record, timeline: &Timeline, call: &Call) -> Option<Violation
     }
 }
 
-/// The same of locks and breakers, as far as one answer tells.
+/// The same of locks, breakers and pools, as far as one answer tells.
 fn untrue_use(record: &Record, used: &Use) -> Option<Violation> {
+    if used.act == Act::Say {
+        return None;
+    }
     if let Outcome::Fail { status, .. } = used.outcome {
         let expected = match used.act {
             Act::Permit => status == 503,
             // Redis may have forgotten the breaker.
             Act::Report => status == 503 || status == 404 && record.lost_something(),
+            // A pool that Redis forgot is there again with the next call of a runner.
+            Act::Lease => [429, 503].contains(&status) || status == 404 && record.lost_something(),
             _ => [409, 503].contains(&status),
         };
         return (!expected).then(|| used.breaks("only what is expected is refused", String::new()));

@@ -16,7 +16,7 @@ struct Told<'a> {
 
 pub(super) fn violations(record: &Record) -> Vec<Violation> {
     let uses = record.history.uses.all();
-    let of_breakers = uses.iter().filter(|used| !used.act.is_of_locks());
+    let of_breakers = uses.iter().filter(|used| used.act.is_of_breakers());
     let told: Vec<Told<'_>> = of_breakers.filter_map(told).collect();
     let mut found = generations(record, &told);
     found.extend(probes(record, &uses, &told));

@@ -6,17 +6,21 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{Call, History, Outcome, Use, Verb, Window};
+use super::history::{Act, Call, History, Line, Outcome, Use, Verb, Window};
+use super::pool::POOL;
 use super::schedule::{Schedule, Trouble};
 use crate::standin::Happening;
 use timeline::Timeline;
 
 mod answers;
 mod breakers;
+mod leases;
 mod locks;
+mod pool;
 mod rooms;
 mod store;
 mod timeline;
+mod told;
 
 /// Everything that is known of a run.
 pub(crate) struct Record {
@@ -26,12 +30,16 @@ pub(crate) struct Record {
     pub(crate) log: Vec<Happening>,
     /// When the provider was asked who is in which room.
     pub(crate) looks: Vec<(Duration, String)>,
+    /// What the pool's workers wrote down.
+    pub(crate) lines: Vec<Line>,
     /// When everything was mended.
     pub(crate) mended: Duration,
     /// When everybody was served again, or who was not.
     pub(crate) well: Result<Duration, Vec<String>>,
     /// Which locks and breakers were of no use although all was well.
     pub(crate) unwell: Vec<String>,
+    /// Why the pool did not come back to its size.
+    pub(crate) unrest: Vec<String>,
     /// When everybody left.
     pub(crate) emptied: Duration,
     /// When nothing was left, or was waited for no longer.
@@ -105,6 +113,8 @@ pub(crate) fn check(record: &Record) -> Vec<Violation> {
     violations.extend(answers::violations(record, &timeline));
     violations.extend(locks::violations(record));
     violations.extend(breakers::violations(record));
+    violations.extend(leases::violations(record));
+    violations.extend(pool::violations(record));
     violations
 }
 
@@ -122,9 +132,13 @@ pub(crate) fn figures(record: &Record) -> String {
     let well = record.well.as_ref().map_or("never".to_owned(), |at| format!("{:?}", at.saturating_sub(record.mended)));
     let recoveries: Vec<_> = record.history.recoveries.all().iter().map(|one| one.took.as_millis()).collect();
     let overlaps: Vec<_> = Timeline::of(record).overlaps().iter().map(|one| (one.to - one.from).as_millis()).collect();
+    let uses = record.history.uses.all();
+    let told = |act: Act| uses.iter().filter(move |used| used.act == act && used.answer().is_some()).count();
+    let (leases, renewals, said) = (told(Act::Lease), told(Act::RenewLease), told(Act::Say));
     format!(
         "{} troubles; calls {ok} ok, {failed} refused, {unknown} unknown ({changing} changing a second); all served {well} after the last was mended, \
-         nothing left {:?} after all left; served {recoveries:?} ms after Redis was back; overlaps {overlaps:?} ms",
+         nothing left {:?} after all left; served {recoveries:?} ms after Redis was back; overlaps {overlaps:?} ms; \
+         {leases} leases, {renewals} renewals, {said} answers of workers",
         record.schedule.troubles().count(),
         record.cleaned.saturating_sub(record.emptied),
     )
@@ -140,8 +154,14 @@ pub(crate) fn story(record: &Record, room: &str, from: Duration, to: Duration) -
     for happening in record.log.iter().filter(|happening| room.is_empty() || happening.room == room) {
         lines.push((record.at(happening), format!("LIVEKIT {} {:?}", happening.room, happening.what)));
     }
-    for event in history.events.all().iter().filter(|event| room.is_empty() || event.field("room") == room) {
-        let text = ["room", "agent", "state", "reason", "provider_id", "id"].map(|name| event.field(name)).join(" ");
+    for event in history
+        .events
+        .all()
+        .iter()
+        .filter(|event| room.is_empty() || event.field("room") == room || event.is_of_pool() && room == POOL)
+    {
+        let names = ["room", "agent", "kind", "state", "reason", "provider_id", "id", "worker", "session"];
+        let text = names.map(|name| event.field(name)).join(" ");
         lines.push((event.at, format!("EVENT   {text}")));
     }
     for sample in history.samples.all().iter().filter(|sample| sample.key.contains(room)) {
@@ -161,6 +181,12 @@ pub(crate) fn story(record: &Record, room: &str, from: Duration, to: Duration) -
         let Use { act, name, body, replica, invoked, outcome, .. } = used;
         let text = format!("{act:?} {name} {body} at replica {replica} since {} ms: {outcome:?}", invoked.as_millis());
         lines.push((used.returned, format!("USE     {text}")));
+    }
+    for line in record.lines.iter().filter(|_| room.is_empty() || room == POOL) {
+        lines.push((line.at, format!("WORKER  {}", line.whole)));
+    }
+    for (at, whom) in history.harmed.all().iter() {
+        lines.push((*at, format!("HARMED  {whom}")));
     }
     lines.sort_by_key(|(at, _)| *at);
     let mut text = String::new();

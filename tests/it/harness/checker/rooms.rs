@@ -178,5 +178,5 @@ fn is_needless(record: &Record, timeline: &Timeline, dispatch: &MadeDispatch) ->
         && worked
         && !asked_for
         && timeline.somebody_was_there(room, from, at)
-        && !record.history.was_there(from, at, |_| true)
+        && !record.history.was_there(from, at, |trouble| !trouble.is_of_pool())
 }
