@@ -5,6 +5,7 @@ use std::path::Path;
 
 mod docs;
 mod lua;
+mod planted;
 mod rust;
 mod text;
 
