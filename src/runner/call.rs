@@ -125,6 +125,9 @@ pub(super) struct Answer {
     /// Whether `workers` has all that are to be.
     #[serde(default = "all")]
     pub(super) complete: bool,
+    /// How often the server wants to hear the runner.
+    #[serde(default)]
+    pub(super) heartbeat_seconds: Option<u64>,
     #[serde(default)]
     pub(super) health_seconds: Option<u64>,
     #[serde(default)]

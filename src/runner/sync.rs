@@ -25,7 +25,8 @@ use super::life::Stop;
 use super::worker::{Handle, What};
 use crate::policy::Retry;
 
-/// How long the server may hold a call back.
+/// How long the server may hold a call back, where it does not say how often it wants to hear the runner. Then no longer: a
+/// server that hangs is noticed while the runner is still believed.
 const WAIT: Duration = Duration::from_secs(20);
 /// How often everything is told, whatever was heard: what is wrong without anybody's noticing lasts no longer.
 const WHOLE_EVERY: Duration = Duration::from_secs(10);
@@ -94,6 +95,7 @@ pub(super) struct Runner {
     caller: Caller,
     capacity: usize,
     drain: Duration,
+    wait: Duration,
     store: Option<String>,
     revision: Option<String>,
     /// How many calls there were: what each tells has a higher number than what was told before.
@@ -111,8 +113,22 @@ impl Runner {
     pub(super) fn new(spec: Arc<Spec>, caller: Caller, capacity: usize, drain: Duration) -> Self {
         let (workers, unknown) = (BTreeMap::new(), BTreeMap::new());
         let (store, revision, reports, draining, answered) = (None, None, 0, None, Instant::now());
-        let heard = Heard::nothing();
-        Self { spec, caller, capacity, drain, store, revision, reports, heard, workers, unknown, draining, answered }
+        let (wait, heard) = (WAIT, Heard::nothing());
+        Self {
+            wait,
+            spec,
+            caller,
+            capacity,
+            drain,
+            store,
+            revision,
+            reports,
+            heard,
+            workers,
+            unknown,
+            draining,
+            answered,
+        }
     }
 
     /// Runs until it was asked to stop (`asked` counts how often), and nothing is left.
@@ -120,7 +136,7 @@ impl Runner {
         let (mut has_news, mut last_calls, mut is_overtaken) = (true, 0, false);
         while last_calls < LAST_CALLS {
             let is_last = self.is_over();
-            let wait = if has_news || is_last { Duration::ZERO } else { WAIT };
+            let wait = if has_news || is_last { Duration::ZERO } else { self.wait };
             let began = Instant::now();
             let (outcome, told) = self.call(wait, &mut asked).await;
             self.heed(*asked.borrow_and_update());
@@ -201,6 +217,7 @@ impl Runner {
             return true;
         }
         self.revision = Some(answer.revision);
+        self.wait = answer.heartbeat_seconds.map_or(WAIT, Duration::from_secs).clamp(Duration::from_secs(1), WAIT);
         if let Some(seconds) = answer.health_seconds {
             self.spec.set_health(seconds);
         }
