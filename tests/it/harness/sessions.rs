@@ -115,7 +115,7 @@ impl Holder {
                 1 => drop(self.of_lease(Act::ReleaseAsStranger, had, "release", json!({"token": had.token + 1})).await),
                 _ => {}
             }
-            if self.dice.random_bool(0.6) && self.renew(Act::RenewLease, had, had.token).await.is_none() {
+            if self.dice.random_bool(0.6) && !self.keep(had).await {
                 break;
             }
         }
@@ -137,6 +137,18 @@ impl Holder {
             self.renew(Act::RenewLease, had, had.token).await;
             self.say(had, 9).await;
         }
+    }
+
+    /// Renews it, again and again for as long as it may last: what a careful holder does.
+    async fn keep(&mut self, had: &Had) -> bool {
+        let began = self.history.now();
+        while self.history.now() < began + had.lasts {
+            if self.renew(Act::RenewLease, had, had.token).await.is_some() {
+                return true;
+            }
+            self.pause(50, 300).await;
+        }
+        false
     }
 
     async fn renew(&mut self, act: Act, had: &Had, token: u64) -> Option<Value> {
