@@ -257,6 +257,9 @@ async fn a_long_poll_is_given_up_for_news_and_lasts_without() {
         (polls >= 2).then_some(())
     })
     .await;
+    // None is to last longer than the server wants to go without hearing of it.
+    let waits = rig.told_since(from).into_iter().filter_map(|call| call["wait_seconds"].as_u64()).max();
+    assert_eq!(waits, Some(2));
     // A worker that dies amid one is told at once: not with the next heartbeat, but before it.
     let pid = rig.report(WORKER).map(|report| pid(&report)).expect("a pid");
     let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill");
