@@ -115,11 +115,11 @@ impl Runner {
         let (store, revision, reports, draining, answered) = (None, None, 0, None, Instant::now());
         let (wait, heard) = (WAIT, Heard::nothing());
         Self {
-            wait,
             spec,
             caller,
             capacity,
             drain,
+            wait,
             store,
             revision,
             reports,

@@ -19,7 +19,7 @@ pub(crate) fn offences(root: &Path, patch: &File) -> Vec<String> {
             }
         }
         if let Some((_, name)) = part.rsplit_once("\n--- a/") {
-            target = name.lines().next().unwrap_or_default().to_owned();
+            name.lines().next().unwrap_or_default().clone_into(&mut target);
         }
     }
     if hunks == 0 {
