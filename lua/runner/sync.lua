@@ -35,7 +35,7 @@ if not is_part or ARGV[7] == '1' then
 end
 for _, report in ipairs(cjson.decode(ARGV[9])) do
   local w = worker_of(report.id) or take_in(p, ARGV[3], report, now)
-  told[report.id] = true
+  told[report.id] = report.state
   if w and w.state ~= 'terminated' and runner_member(w) == member then
     follow(p, w, report, now)
   end
@@ -50,12 +50,13 @@ if ARGV[7] == '1' then
   dismiss_spare(p, member, 'drained', now)
 end
 serve(p, now)
-local wishes = {}
+local wishes, is_all = {}, is_whole or not is_part
 for id, it in pairs(workers) do
   local w = it.now
-  if w.id and runner_member(w) == member and (w.state ~= 'terminated' or told[id]) then
+  local is_own = w.id and runner_member(w) == member and w.state ~= 'terminated'
+  if is_own and (is_all or (tonumber(w.told) or 0) > tonumber(ARGV[13])) then
     wishes[#wishes + 1] = wish_of(prefix, id, w, p.reset_mode, now)
-  elseif is_part and told[id] then
+  elseif not is_own and told[id] and told[id] ~= 'gone' and (w.id or not is_all) then
     wishes[#wishes + 1] = { id, 'stop', 0, 0, '', '', '' }
   end
 end
@@ -64,4 +65,4 @@ redis.call('HSET', KEYS[2], 'host', ARGV[4], 'driver', ARGV[5], 'capacity', ARGV
 redis.call('ZADD', set_of(p, 'runners'), 0, ARGV[3])
 redis.call('ZADD', prefix .. 'due:lease', now + ARGV[8], member)
 save_all(now)
-return { now, rule(p, 'health_ms'), runner.told, (is_whole or not is_part) and 1 or 0, unpack(wishes) }
+return { now, rule(p, 'health_ms'), runner.told, is_all and 1 or 0, unpack(wishes) }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::client::Client;
 use crate::support::process::{Replica, own_address, settings};
 use crate::support::redis::TestRedis;
-use crate::support::{eventually, size_of_test};
+use crate::support::{PATIENCE_WITH_SENTINELS, eventually, eventually_within, size_of_test};
 
 const KEY: &str = "a-key-of-a-test";
 const LEASE: Duration = Duration::from_secs(1);
@@ -224,7 +224,7 @@ async fn locks_have_one_holder_and_growing_tokens_through_kills_pauses_and_a_fai
         .await;
     // Until it has a replica again no grant counts.
     redis.servers_mut()[0].start_again().await;
-    eventually("the old master follows the new one", async || {
+    eventually_within(PATIENCE_WITH_SENTINELS, "the old master follows the new one", async || {
         let old = &redis.servers()[0];
         let follows = old.info("role").await.as_deref() == Some("slave");
         (follows && old.info("master_link_status").await.as_deref() == Some("up")).then_some(())

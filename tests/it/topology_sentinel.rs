@@ -7,9 +7,9 @@ use greenroom::name::Name;
 use greenroom::store::{AcquireRules, Store, StoreOptions, Verdict};
 
 use crate::standin::{Kind, WorkerBehaviour};
-use crate::support::eventually;
 use crate::support::redis::{TestRedis, command};
 use crate::support::replica::{AGENT, House, Plan, ROOM};
+use crate::support::{PATIENCE_WITH_SENTINELS, eventually, eventually_within};
 
 /// Replicas on Sentinels, with a room that is served.
 async fn house() -> House {
@@ -132,5 +132,6 @@ async fn a_grant_that_no_replica_confirms_counts_as_unknown() {
     // What is no grant goes on.
     store.ping().await.expect("an answer");
     redis.servers_mut()[1].start_again().await;
-    eventually("the replica confirms again", async || store.campaign("a", lease).await.ok()).await;
+    let confirms = async || store.campaign("a", lease).await.ok();
+    eventually_within(PATIENCE_WITH_SENTINELS, "the replica confirms again", confirms).await;
 }

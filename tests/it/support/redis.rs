@@ -8,8 +8,8 @@ use ::redis::{Cmd, FromRedisValue, RedisResult, Value};
 use greenroom::clock::Clock;
 use greenroom::store::{Store, StoreOptions};
 
-use super::eventually;
 use super::server::Server;
+use super::{PATIENCE_WITH_SENTINELS, eventually, eventually_within};
 
 /// What concerns every server and names no key.
 const EVERYWHERE: [&str; 5] = ["KEYS", "FLUSHALL", "SCRIPT", "CONFIG", "SAVE"];
@@ -77,7 +77,7 @@ impl TestRedis {
         let sentinels = futures_util::future::join_all((0..3).map(|_| Server::start_sentinel(&config))).await;
         let known = format!("name={SERVICE},status=ok,address={},slaves=1,sentinels=3", master.address());
         for sentinel in &sentinels {
-            eventually("the Sentinels know each other", async || {
+            eventually_within(PATIENCE_WITH_SENTINELS, "the Sentinels know each other", async || {
                 sentinel.info("master0").await.filter(|it| *it == known)
             })
             .await;
